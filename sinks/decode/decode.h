@@ -1,0 +1,41 @@
+/*
+ * Decoders: bytes in, samples out. Pure functions: no I/O, no clock, no allocation per sample, fuzzed.
+ * What a payload means is what a stock VictoriaMetrics makes of the same bytes on its ingestion endpoint.
+ * A new format is one file and one row in decoders[] (decode.c).
+ */
+#ifndef VARVE_SINKS_DECODE_DECODE_H
+#define VARVE_SINKS_DECODE_DECODE_H
+
+#include "sinks/sample_batch.h"
+
+/* Unit of a payload's integer timestamps. AUTO: by their size, as VictoriaMetrics guesses. */
+enum time_precision { PRECISION_AUTO, PRECISION_NS, PRECISION_US, PRECISION_MS, PRECISION_S };
+
+struct decode_options {
+    enum time_precision precision;
+};
+
+enum decode_result {
+    DECODE_OK,    /* batch filled; batch->bad_lines says which lines were left out */
+    DECODE_REJECT /* the message as a whole can't be decoded; *ret_reason says why; the batch is empty */
+};
+
+struct decoder {
+    const char *name; /* as in `format:` */
+
+    /* Fills an empty batch. payload isn't changed and isn't NUL-terminated; an empty one is DECODE_OK without
+     * samples. *ret_reason is static text, short, lower case with _: a label value of varve_rejected_total. */
+    enum decode_result (*decode)(const struct decode_options *options, struct span payload,
+                                 struct sample_batch *batch, const char **ret_reason);
+
+    /* The labels of the series (key, field) that a sample of this decoder's named. Called on a cache miss only.
+     * Returns 0, or ERR_INVALID if they break a limit (then the sample is rejected with *ret_reason). */
+    int (*labels)(struct span key, struct span field, struct label_list *ret_labels, const char **ret_reason);
+};
+
+/* The decoder of that name, or NULL. */
+const struct decoder *decoder_find(const char *name);
+/* Every format name that interface.md fixes, built or not (NULL-terminated): for messages of `varve check`. */
+extern const char *const decoder_names_known[];
+
+#endif

@@ -1,0 +1,110 @@
+/*
+ * The sink contract: a sink drains a broker into the store (Kafka Connect's notion), and never sees the store.
+ *
+ *            sink thread(s)                                        program (src/ingest.c)
+ *   poll -> decode -> intake_begin, intake_deliver..., intake_hand_over, intake_end -> storage rows
+ *   acknowledge  <-  intake's durable positions, after the commit record's fsync   <- storage committer
+ *
+ * Positions are opaque to the store: a source key (bytes) and where to go on reading. A hand-over carries
+ * [from, to) and is refused unless from equals the position stored.
+ */
+#ifndef VARVE_SINKS_SINK_H
+#define VARVE_SINKS_SINK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "sinks/decode/decode.h"
+#include "src/base/buffer.h"
+#include "src/base/error.h"
+
+#define POSITION_MARK_MAX 64
+
+/* Where a source is to be read on, and a fingerprint of the last record before it (the sink's own bytes). */
+struct sink_position {
+    uint64_t next;
+    uint8_t mark[POSITION_MARK_MAX];
+    uint8_t mark_len;
+};
+
+/* Why intake waits; a bit set, shown as varve_intake_paused{reason}. */
+enum intake_pause {
+    INTAKE_PAUSE_DISK = 1 << 0,
+    INTAKE_PAUSE_MEMORY = 1 << 1,
+    INTAKE_PAUSE_CLOCK = 1 << 2,
+    INTAKE_PAUSE_STOPPING = 1 << 3,
+};
+
+struct intake_worker; /* one per sink thread; that thread alone uses it */
+
+/* What the program gives a sink. Implemented in src/ingest.c; by a double (batch_catcher) in the sinks' tests.
+ * All calls but the worker's own may come from any thread. */
+struct intake {
+    const struct intake_ops *ops;
+};
+
+struct intake_ops {
+    struct intake_worker *(*worker_new)(struct intake *in, const char *sink_name, const struct decoder *decoder);
+    void (*worker_free)(struct intake *in, struct intake_worker *w);
+
+    /* Between begin and end the worker's rows can't be cut: call begin, deliver each message, hand over each
+     * source touched, end. Hold it for milliseconds (a batch of messages), never across a poll. */
+    void (*begin)(struct intake *in, struct intake_worker *w);
+    /* Adds the samples of one message. record_time_ms replaces TIMESTAMP_NONE. Rows out of time limits are
+     * counted and dropped inside. Never fails: storage is memory here. */
+    void (*deliver)(struct intake *in, struct intake_worker *w, const struct sample_batch *batch,
+                    int64_t record_time_ms);
+    /* All messages of [from, to->next) of that source are delivered (or rejected). ERR_INVALID if from isn't the
+     * position stored: then the rows since begin of that source must not count, and the sink stops the source. */
+    int (*hand_over)(struct intake *in, struct intake_worker *w, const void *key, uint32_t key_len, uint64_t from,
+                     const struct sink_position *to, struct error *reterr);
+    void (*end)(struct intake *in, struct intake_worker *w);
+
+    /* Keeps a message (or a line of one) that can't be decoded; where is "topic/partition@offset" or the like.
+     * full_size is its real size when payload is only its head. Counts varve_rejected_total{sink,reason}.
+     * Call it between begin and end. */
+    void (*reject)(struct intake *in, struct intake_worker *w, const char *where, const char *reason,
+                   const void *payload, size_t size, uint64_t full_size);
+
+    /* The position accepted so far (durable or about to be) of a source; false if there's none. */
+    bool (*position)(struct intake *in, const void *key, uint32_t key_len, struct sink_position *ret);
+    /* The position in the last durable commit record; false if there's none. */
+    bool (*durable_position)(struct intake *in, const void *key, uint32_t key_len, struct sink_position *ret);
+    /* Records where a source starts, or restarts after a decision of the operator's (start_from, topic recreated,
+     * out of range). Part of the next commit. */
+    void (*set_position)(struct intake *in, const void *key, uint32_t key_len, const struct sink_position *pos);
+
+    /* Cuts, commits, and waits at most timeout_ms for the record to be durable. 0, or ERR_CANCELLED when the time
+     * ran out or intake is paused (then nothing is lost; the commit goes on). Not between begin and end. */
+    int (*flush)(struct intake *in, int64_t timeout_ms, struct error *reterr);
+    /* Number of the last durable commit record, and the store's id (hex text): for the group's metadata. */
+    uint64_t (*commit_number)(struct intake *in);
+    const char *(*store_id)(struct intake *in);
+    /* Reasons to pause, 0 for none. Cheap: sinks look at it at each poll. */
+    unsigned (*paused)(struct intake *in);
+};
+
+struct sink;
+
+struct sink_ops {
+    const char *type; /* "kafka", "mqtt" */
+    /* Starts the threads and returns at once; brokers may be away. Fails only on what no retry mends. */
+    int (*start)(struct sink *s, struct error *reterr);
+    /* A commit record became durable: look up durable_position of own sources and acknowledge them, asynchronously.
+     * Called from the committer thread; must not block. */
+    void (*acknowledge)(struct sink *s);
+    /* First half of a stop: no more messages are delivered once it returns (a second at most). */
+    void (*stop_intake)(struct sink *s);
+    /* Second half, after the last commit: acknowledge what is durable (3 s at most), leave, join the threads. */
+    void (*stop)(struct sink *s);
+    void (*free)(struct sink *s);
+    /* Appends the sink's own metrics in Prometheus text, each line complete, sink label included. Any thread. */
+    void (*metrics)(struct sink *s, struct buffer *dst);
+};
+
+struct sink {
+    const struct sink_ops *ops;
+    char *name;
+};
+
+#endif

@@ -1,0 +1,31 @@
+#include "src/base/fault_point.h"
+
+#ifdef VARVE_FAULT_POINTS
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static atomic_long arrivals;
+
+void fault_point_reached(const char *name)
+{
+    const char *spec = getenv("VARVE_FAULT_POINT");
+    size_t len = strlen(name);
+    if (!spec || strncmp(spec, name, len) != 0 || (spec[len] != '\0' && spec[len] != ':'))
+        return;
+    const char *rest = spec + len;
+    long wanted = 1;
+    if (*rest == ':' && rest[1] >= '0' && rest[1] <= '9') {
+        char *end;
+        wanted = strtol(rest + 1, &end, 10);
+        rest = end;
+    }
+    if (atomic_fetch_add(&arrivals, 1) + 1 != wanted)
+        return;
+    kill(getpid(), strcmp(rest, ":stop") == 0 ? SIGSTOP : SIGKILL);
+}
+#else
+typedef int fault_points_are_not_built;
+#endif
