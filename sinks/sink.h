@@ -2,7 +2,7 @@
  * The sink contract: a sink drains a broker into the store (Kafka Connect's notion), and never sees the store.
  *
  *            sink thread(s)                                        program (src/ingest.c)
- *   poll -> decode -> intake_begin, intake_deliver..., intake_hand_over, intake_end -> storage rows
+ *   poll -> decode -> begin, hand_over, deliver..., end -> storage rows
  *   acknowledge  <-  intake's durable positions, after the commit record's fsync   <- storage committer
  *
  * Positions are opaque to the store: a source key (bytes) and where to go on reading. A hand-over carries
@@ -47,17 +47,19 @@ struct intake_ops {
     struct intake_worker *(*worker_new)(struct intake *in, const char *sink_name, const struct decoder *decoder);
     void (*worker_free)(struct intake *in, struct intake_worker *w);
 
-    /* Between begin and end the worker's rows can't be cut: call begin, deliver each message, hand over each
-     * source touched, end. Hold it for milliseconds (a batch of messages), never across a poll. */
+    /* Between begin and end the worker's rows can't be cut: call begin, then for each source touched hand_over
+     * (which claims the range) and deliver its messages, then end. Milliseconds (a batch of messages), never
+     * across a poll. */
     void (*begin)(struct intake *in, struct intake_worker *w);
-    /* Adds the samples of one message. record_time_ms replaces TIMESTAMP_NONE. Rows out of time limits are
-     * counted and dropped inside. Never fails: storage is memory here. */
-    void (*deliver)(struct intake *in, struct intake_worker *w, const struct sample_batch *batch,
-                    int64_t record_time_ms);
-    /* All messages of [from, to->next) of that source are delivered (or rejected). ERR_INVALID if from isn't the
-     * position stored: then the rows since begin of that source must not count, and the sink stops the source. */
+    /* Claims [from, to->next) of that source: all its messages are delivered (or rejected) before end. Called BEFORE
+     * they are delivered, so that a range that was handed over elsewhere is never delivered twice: ERR_INVALID if
+     * from isn't the position stored; then deliver nothing of it and stop or re-assign the source. */
     int (*hand_over)(struct intake *in, struct intake_worker *w, const void *key, uint32_t key_len, uint64_t from,
                      const struct sink_position *to, struct error *reterr);
+    /* Adds the samples of one message of a claimed range. record_time_ms replaces TIMESTAMP_NONE. Bad lines are
+     * rejected and rows out of time limits counted and dropped inside. Never fails: storage is memory here. */
+    void (*deliver)(struct intake *in, struct intake_worker *w, const char *where, const struct sample_batch *batch,
+                    int64_t record_time_ms);
     void (*end)(struct intake *in, struct intake_worker *w);
 
     /* Keeps a message (or a line of one) that can't be decoded; where is "topic/partition@offset" or the like.
