@@ -1,0 +1,105 @@
+#!/bin/sh
+# install-deps.sh - the Debian packages that Varve is built, tried and tested with.
+#
+#   sh config/install-deps.sh build         compilers' and libraries' packages for the release preset
+#   sh config/install-deps.sh kafka         Java and Maven, for the throw-away Kafka of tests and quick start
+#   sh config/install-deps.sh quickstart    both, and what the quick start itself calls
+#   sh config/install-deps.sh test          everything that sh tests/run.sh needs (also clang, sanitizers, Python)
+#   sh config/install-deps.sh NAME...       any sets or packages by name
+#   sh config/install-deps.sh --list SET    prints the set's packages, installs nothing
+#   sh config/install-deps.sh --check SET   prints what is missing; exit 1 if anything is
+#
+# Only what dpkg doesn't know as installed is handed to apt-get, so a second call costs milliseconds and needs no root.
+# Debian 12 is the floor; where a package goes by another name in Debian 13, the first name that apt knows is taken.
+set -eu
+
+BUILD="gcc libc6-dev cmake ninja-build pkg-config librdkafka-dev libzstd-dev libyaml-dev libmicrohttpd-dev libsystemd-dev
+  libxxhash-dev libpcre2-dev"
+KAFKA="openjdk-17-jre-headless|openjdk-21-jre-headless|default-jre-headless maven openssl ca-certificates"
+QUICKSTART="$BUILD $KAFKA kcat curl"
+# clang and clang-format of version 14 where the release has them, so that formatting doesn't depend on the machine.
+TEST="$QUICKSTART libcmocka-dev git clang libclang-rt-14-dev|libclang-rt-19-dev clang-format-14|clang-format
+  python3 python3-zstandard python3-yaml util-linux procps libasan8 libubsan1 libtsan2"
+
+say() { echo "install-deps.sh: $*" >&2; }
+usage() {
+  sed -n '2,/^set -eu/p' "$0" | sed '$d; s/^# \{0,1\}//'
+  exit "${1:-64}"
+}
+installed() { [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }
+expand() {
+  for word in "$@"; do
+    case $word in
+    build) printf '%s ' $BUILD ;;
+    kafka) printf '%s ' $KAFKA ;;
+    quickstart) printf '%s ' $QUICKSTART ;;
+    test) printf '%s ' $TEST ;;
+    *) printf '%s ' "$word" ;;
+    esac
+  done
+}
+# missing NAME|NAME...: prints the alternatives of each entry of which none is installed
+missing() {
+  for entry in "$@"; do
+    found=""
+    for name in $(echo "$entry" | tr '|' ' '); do
+      if installed "$name"; then found=1; fi
+    done
+    [ -n "$found" ] || printf '%s ' "$entry"
+  done
+}
+# choose NAME|NAME...: the first of the alternatives that apt could install
+choose() {
+  for entry in "$@"; do
+    picked=""
+    for name in $(echo "$entry" | tr '|' ' '); do
+      if [ -z "$picked" ] && apt-cache show "$name" >/dev/null 2>&1; then picked=$name; fi
+    done
+    printf '%s ' "${picked:-${entry%%|*}}"
+  done
+}
+apt() {
+  DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 "$@" >"$log" 2>&1
+}
+
+mode=install
+case ${1:-} in
+"") usage ;;
+-h | --help) usage 0 ;;
+--list) mode=list && shift ;;
+--check) mode=check && shift ;;
+-*) usage ;;
+esac
+[ $# -gt 0 ] || usage
+entries=$(expand "$@")
+if [ $mode = list ]; then
+  printf '%s\n' $entries
+  exit 0
+fi
+command -v dpkg-query >/dev/null && command -v apt-get >/dev/null || {
+  say "this is not a Debian system. Install what these Debian packages contain: $entries"
+  exit 1
+}
+wanted=$(missing $entries)
+[ -n "$wanted" ] || exit 0
+if [ $mode = check ]; then
+  printf '%s\n' $wanted
+  exit 1
+fi
+if [ "$(id -u)" != 0 ]; then
+  say "missing: $wanted"
+  say "run this as root: apt-get update && apt-get install -y --no-install-recommends $(choose $wanted)"
+  exit 1
+fi
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+trap 'exit 130' INT TERM
+say "installing $wanted"
+# The lists are refreshed only when they don't lead to the packages: a bare machine has none, a used one may have stale ones.
+apt install --no-install-recommends $(choose $wanted) || {
+  apt update && apt install --no-install-recommends $(choose $wanted)
+} || {
+  tail -n 30 "$log" >&2
+  say "apt-get could not install: $wanted"
+  exit 1
+}
