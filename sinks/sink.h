@@ -56,9 +56,10 @@ struct intake_ops {
      * from isn't the position stored; then deliver nothing of it and stop or re-assign the source. */
     int (*hand_over)(struct intake *in, struct intake_worker *w, const void *key, uint32_t key_len, uint64_t from,
                      const struct sink_position *to, struct error *reterr);
-    /* Adds the samples of one message of a claimed range. record_time_ms replaces TIMESTAMP_NONE. Bad lines are
-     * rejected and rows out of time limits counted and dropped inside. Never fails: storage is memory here. */
-    void (*deliver)(struct intake *in, struct intake_worker *w, const char *where, const struct sample_batch *batch,
+    /* Adds the samples of one message of a claimed range. record_time_ms replaces TIMESTAMP_NONE. Rows out of
+     * time limits are counted and dropped inside; the batch's bad_lines are the sink's to reject, one by one (it
+     * alone knows where they stand). Never fails: storage is memory here. */
+    void (*deliver)(struct intake *in, struct intake_worker *w, const struct sample_batch *batch,
                     int64_t record_time_ms);
     void (*end)(struct intake *in, struct intake_worker *w);
 
