@@ -1,5 +1,6 @@
 /*
- * The sink contract: a sink drains a broker into the store (Kafka Connect's notion), and never sees the store.
+ * The sink contract: a sink drains a broker into the store (Kafka Connect's notion), and never sees the
+ * store.
  *
  *            sink thread(s)                                        program (src/ingest.c)
  *   poll -> decode -> begin, hand_over, deliver..., end -> storage rows
@@ -37,35 +38,37 @@ enum intake_pause {
 
 struct intake_worker; /* one per sink thread; that thread alone uses it */
 
-/* What the program gives a sink. Implemented in src/ingest.c; by a double (batch_catcher) in the sinks' tests.
- * All calls but the worker's own may come from any thread. */
+/* What the program gives a sink. Implemented in src/ingest.c; by a double (batch_catcher) in the sinks'
+ * tests. All calls but the worker's own may come from any thread. */
 struct intake {
     const struct intake_ops *ops;
 };
 
 struct intake_ops {
-    struct intake_worker *(*worker_new)(struct intake *in, const char *sink_name, const struct decoder *decoder);
+    struct intake_worker *(*worker_new)(struct intake *in, const char *sink_name,
+                                        const struct decoder *decoder);
     void (*worker_free)(struct intake *in, struct intake_worker *w);
 
-    /* Between begin and end the worker's rows can't be cut: call begin, then for each source touched hand_over
-     * (which claims the range) and deliver its messages, then end. Milliseconds (a batch of messages), never
-     * across a poll. */
+    /* Between begin and end the worker's rows can't be cut: call begin, then for each source touched
+     * hand_over (which claims the range) and deliver its messages, then end. Milliseconds (a batch of
+     * messages), never across a poll. */
     void (*begin)(struct intake *in, struct intake_worker *w);
-    /* Claims [from, to->next) of that source: all its messages are delivered (or rejected) before end. Called BEFORE
-     * they are delivered, so that a range that was handed over elsewhere is never delivered twice: ERR_INVALID if
-     * from isn't the position stored; then deliver nothing of it and stop or re-assign the source. */
-    int (*hand_over)(struct intake *in, struct intake_worker *w, const void *key, uint32_t key_len, uint64_t from,
-                     const struct sink_position *to, struct error *reterr);
+    /* Claims [from, to->next) of that source: all its messages are delivered (or rejected) before end. Called
+     * BEFORE they are delivered, so that a range that was handed over elsewhere is never delivered twice:
+     * ERR_INVALID if from isn't the position stored; then deliver nothing of it and stop or re-assign the
+     * source. */
+    int (*hand_over)(struct intake *in, struct intake_worker *w, const void *key, uint32_t key_len,
+                     uint64_t from, const struct sink_position *to, struct error *reterr);
     /* Adds the samples of one message of a claimed range. record_time_ms replaces TIMESTAMP_NONE. Rows out of
-     * time limits are counted and dropped inside; the batch's bad_lines are the sink's to reject, one by one (it
-     * alone knows where they stand). Never fails: storage is memory here. */
+     * time limits are counted and dropped inside; the batch's bad_lines are the sink's to reject, one by one
+     * (it alone knows where they stand). Never fails: storage is memory here. */
     void (*deliver)(struct intake *in, struct intake_worker *w, const struct sample_batch *batch,
                     int64_t record_time_ms);
     void (*end)(struct intake *in, struct intake_worker *w);
 
-    /* Keeps a message (or a line of one) that can't be decoded; where is "topic/partition@offset" or the like.
-     * full_size is its real size when payload is only its head. Counts varve_rejected_total{sink,reason}.
-     * Call it between begin and end. */
+    /* Keeps a message (or a line of one) that can't be decoded; where is "topic/partition@offset" or the
+     * like. full_size is its real size when payload is only its head. Counts
+     * varve_rejected_total{sink,reason}. Call it between begin and end. */
     void (*reject)(struct intake *in, struct intake_worker *w, const char *where, const char *reason,
                    const void *payload, size_t size, uint64_t full_size);
 
@@ -73,12 +76,14 @@ struct intake_ops {
     bool (*position)(struct intake *in, const void *key, uint32_t key_len, struct sink_position *ret);
     /* The position in the last durable commit record; false if there's none. */
     bool (*durable_position)(struct intake *in, const void *key, uint32_t key_len, struct sink_position *ret);
-    /* Records where a source starts, or restarts after a decision of the operator's (start_from, topic recreated,
-     * out of range). Part of the next commit. */
-    void (*set_position)(struct intake *in, const void *key, uint32_t key_len, const struct sink_position *pos);
+    /* Records where a source starts, or restarts after a decision of the operator's (start_from, topic
+     * recreated, out of range). Part of the next commit. */
+    void (*set_position)(struct intake *in, const void *key, uint32_t key_len,
+                         const struct sink_position *pos);
 
-    /* Cuts, commits, and waits at most timeout_ms for the record to be durable. 0, or ERR_CANCELLED when the time
-     * ran out or intake is paused (then nothing is lost; the commit goes on). Not between begin and end. */
+    /* Cuts, commits, and waits at most timeout_ms for the record to be durable. 0, or ERR_CANCELLED when the
+     * time ran out or intake is paused (then nothing is lost; the commit goes on). Not between begin and end.
+     */
     int (*flush)(struct intake *in, int64_t timeout_ms, struct error *reterr);
     /* Number of the last durable commit record, and the store's id (hex text): for the group's metadata. */
     uint64_t (*commit_number)(struct intake *in);
@@ -93,15 +98,17 @@ struct sink_ops {
     const char *type; /* "kafka", "mqtt" */
     /* Starts the threads and returns at once; brokers may be away. Fails only on what no retry mends. */
     int (*start)(struct sink *s, struct error *reterr);
-    /* A commit record became durable: look up durable_position of own sources and acknowledge them, asynchronously.
-     * Called from the committer thread; must not block. */
+    /* A commit record became durable: look up durable_position of own sources and acknowledge them,
+     * asynchronously. Called from the committer thread; must not block. */
     void (*acknowledge)(struct sink *s);
     /* First half of a stop: no more messages are delivered once it returns (a second at most). */
     void (*stop_intake)(struct sink *s);
-    /* Second half, after the last commit: acknowledge what is durable (3 s at most), leave, join the threads. */
+    /* Second half, after the last commit: acknowledge what is durable (3 s at most), leave, join the threads.
+     */
     void (*stop)(struct sink *s);
     void (*free)(struct sink *s);
-    /* Appends the sink's own metrics in Prometheus text, each line complete, sink label included. Any thread. */
+    /* Appends the sink's own metrics in Prometheus text, each line complete, sink label included. Any thread.
+     */
     void (*metrics)(struct sink *s, struct buffer *dst);
 };
 

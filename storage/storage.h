@@ -5,8 +5,8 @@
  *     -> 1 s: in-memory parts, visible to search
  *     -> flush_interval: a cut over all writers and months; staged, recorded (the commit point), published
  *     -> merged into larger parts
- * The commit protocol is architecture.md section 3; storage/commit/ implements it. A position is opaque bytes to
- * the store: (source key, where to go on reading), recorded in the same commit as the rows read up to it.
+ * The commit protocol is architecture.md section 3; storage/commit/ implements it. A position is opaque bytes
+ * to the store: (source key, where to go on reading), recorded in the same commit as the rows read up to it.
  */
 #ifndef VARVE_STORAGE_STORAGE_H
 #define VARVE_STORAGE_STORAGE_H
@@ -18,51 +18,49 @@
 #include "src/base/buffer.h"
 #include "src/base/decimal.h"
 #include "src/base/error.h"
+#include "storage/commit/positions.h" /* struct storage_position */
 #include "storage/fs/fs.h"
 #include "storage/series/metric_name.h" /* struct metric_label */
 
 struct storage;
 struct storage_writer;
 
-#define STORAGE_POSITION_MARK_MAX 64
-#define STORAGE_ID_TEXT_SIZE      33 /* 32 hex digits and a zero */
+#define STORAGE_ID_TEXT_SIZE 33 /* 32 hex digits and a zero */
 
-struct storage_position {
-    uint64_t next; /* where the source is to be read on */
-    uint8_t mark[STORAGE_POSITION_MARK_MAX]; /* the owner's fingerprint of the record before it */
-    uint8_t mark_len;
-};
-
-/* What the store tells its owner. Called from storage's threads without its locks held, unless it says otherwise; must not block. */
+/* What the store tells its owner. Called from storage's threads without its locks held, unless it says
+ * otherwise; must not block. */
 struct storage_hooks {
     void *context;
     /* Commit record n is on disk: sources may be acknowledged up to storage_durable_position. */
     void (*durable)(void *context, uint64_t n);
-    /* Nothing can be written any more (EIO, a damaged journal): the process must end without acknowledging. */
+    /* Nothing can be written any more (EIO, a damaged journal): the process must end without acknowledging.
+     */
     void (*fatal)(void *context, const struct error *error);
     /* The disk is full (true), or has room again (false): intake must wait meanwhile. */
     void (*disk_full)(void *context, bool full, const struct error *error);
-    /* Length of the reject log, read at the cut with all writers held; and its fsync before the record. May be NULL. */
+    /* Length of the reject log, read at the cut with all writers held; and its fsync before the record. May
+     * be NULL. */
     uint64_t (*reject_log_length)(void *context);
     int (*reject_log_sync)(void *context, struct error *reterr);
 };
 
 struct storage_options {
     const char *path;
-    const struct fs *fs;       /* NULL: &fs_posix */
+    const struct fs *fs; /* NULL: &fs_posix */
     int64_t retention_ms;
     int64_t flush_interval_ms;
-    unsigned merge_workers;    /* 0: one per core */
+    unsigned merge_workers; /* 0: one per core */
     struct storage_hooks hooks;
 };
 
-/* Opens or creates the store for writing: takes the lock, refuses foreign layouts, finishes an unclean stop, sets the guard, starts the
- * flushers and mergers. ERR_BUSY when another server owns it, ERR_CORRUPT naming a damaged part, ERR_INVALID for a directory it must not
- * touch (an unfinished vmrestore, an older release's index). Frees nothing of the options; strings are copied. */
+/* Opens or creates the store for writing: takes the lock, refuses foreign layouts, finishes an unclean stop,
+ * sets the guard, starts the flushers and mergers. ERR_BUSY when another server owns it, ERR_CORRUPT naming a
+ * damaged part, ERR_INVALID for a directory it must not touch (an unfinished vmrestore, an older release's
+ * index). Frees nothing of the options; strings are copied. */
 int storage_open(struct storage **ret, const struct storage_options *options, struct error *reterr);
 
-/* Clean stop: last cut, commit, publish, fold the journal into the checkpoint, remove the guard. Writers must be freed before. Frees st
- * whatever happens; an error means that the next open has to recover. */
+/* Clean stop: last cut, commit, publish, fold the journal into the checkpoint, remove the guard. Writers must
+ * be freed before. Frees st whatever happens; an error means that the next open has to recover. */
 int storage_close(struct storage *st, struct error *reterr);
 
 /* Finishes an unclean stop and closes (varve recover). */
@@ -78,8 +76,8 @@ void storage_writer_free(struct storage_writer *w);
 void storage_writer_begin(struct storage_writer *w);
 void storage_writer_end(struct storage_writer *w);
 
-/* Claims [from, to->next) of a source, between begin and end and before its rows are added. ERR_INVALID, and nothing happens, if from isn't
- * the source's position; a source without one takes any from. */
+/* Claims [from, to->next) of a source, between begin and end and before its rows are added. ERR_INVALID, and
+ * nothing happens, if from isn't the source's position; a source without one takes any from. */
 int storage_writer_hand_over(struct storage_writer *w, const void *key, uint32_t key_len, uint64_t from,
                              const struct storage_position *to, struct error *reterr);
 
@@ -88,31 +86,37 @@ enum storage_row_fate { ROW_ADDED, ROW_TOO_OLD, ROW_TOO_NEW };
 /* The time limits of rows now: [min, max] in ms (format 10.6). Fixed by begin. */
 void storage_writer_limits(const struct storage_writer *w, int64_t *ret_min_ms, int64_t *ret_max_ms);
 
-/* The series of these labels, registered in the index for the day of timestamp_ms, which must be within the limits. *ret_series stays valid for
- * the life of the store. ERR_INVALID with *ret_reason if they break a limit. Takes a lock: called on a miss of the caller's own cache,
- * that is for a new series or a new (series, day). */
-int storage_writer_series(struct storage_writer *w, const struct metric_label *labels, size_t labels_count, int64_t timestamp_ms,
-                          uint32_t *ret_series, const char **ret_reason);
+/* The series of these labels, registered in the index for the day of timestamp_ms, which must be within the
+ * limits. *ret_series stays valid for the life of the store. ERR_INVALID with *ret_reason if they break a
+ * limit. Takes a lock: called on a miss of the caller's own cache, that is for a new series or a new (series,
+ * day). */
+int storage_writer_series(struct storage_writer *w, const struct metric_label *labels, size_t labels_count,
+                          int64_t timestamp_ms, uint32_t *ret_series, const char **ret_reason);
 /* The same for a series known by its handle: makes sure of its index rows for that day. */
 void storage_writer_register_day(struct storage_writer *w, uint32_t series, int64_t timestamp_ms);
 
-/* Adds one row; between begin and end. The series must be registered for that day. No lock, no allocation per row. */
-enum storage_row_fate storage_writer_add(struct storage_writer *w, uint32_t series, int64_t timestamp_ms, struct decimal value);
+/* Adds one row; between begin and end. The series must be registered for that day. No lock, no allocation per
+ * row. */
+enum storage_row_fate storage_writer_add(struct storage_writer *w, uint32_t series, int64_t timestamp_ms,
+                                         struct decimal value);
 
 /* --- positions and commits --- */
 
 /* The position accepted so far / in the last durable record. False if there's none. */
 bool storage_position(struct storage *st, const void *key, uint32_t key_len, struct storage_position *ret);
-bool storage_durable_position(struct storage *st, const void *key, uint32_t key_len, struct storage_position *ret);
+bool storage_durable_position(struct storage *st, const void *key, uint32_t key_len,
+                              struct storage_position *ret);
 /* Sets it without a claim: where a new source starts, or an operator's decision. Part of the next commit. */
-void storage_set_position(struct storage *st, const void *key, uint32_t key_len, const struct storage_position *pos);
+void storage_set_position(struct storage *st, const void *key, uint32_t key_len,
+                          const struct storage_position *pos);
 
-/* Commits all rows handed over before the call, and waits until the record is durable and published. timeout_ms < 0: no limit.
- * ERR_CANCELLED when the time ran out, ERR_FULL at once when the disk is full. Any thread, not between begin and end. */
+/* Commits all rows handed over before the call, and waits until the record is durable and published.
+ * timeout_ms < 0: no limit. ERR_CANCELLED when the time ran out, ERR_FULL at once when the disk is full. Any
+ * thread, not between begin and end. */
 int storage_flush(struct storage *st, int64_t timeout_ms, struct error *reterr);
 
-uint64_t storage_commit_number(struct storage *st); /* last durable record */
-const char *storage_id(struct storage *st);         /* 32 hex digits, random at creation */
+uint64_t storage_commit_number(struct storage *st);     /* last durable record */
+const char *storage_id(struct storage *st);             /* 32 hex digits, random at creation */
 uint64_t storage_reject_log_length(struct storage *st); /* as in the last record found at open */
 /* Rows buffered in memory (rawRows and in-memory parts), in bytes. */
 uint64_t storage_buffered_bytes(struct storage *st);
@@ -136,7 +140,7 @@ struct storage_stats {
     uint64_t commits_total, commit_failures_total, rows_added_total;
     uint64_t merges_active, merges_total, merged_rows_total;
     double flush_duration_seconds_last, flush_duration_seconds_total;
-    double commit_age_seconds;      /* since the last durable record (or open) */
+    double commit_age_seconds;       /* since the last durable record (or open) */
     double oldest_unflushed_seconds; /* age of the oldest row not in a durable record; 0 if none */
     bool disk_full;
 };

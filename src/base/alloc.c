@@ -9,7 +9,8 @@ static void *checked(void *ptr, size_t size)
 {
     if (ptr)
         return ptr;
-    fprintf(stderr, "varve: out of memory (%zu bytes); lower storage.memory_limit or give the service more\n", size);
+    fprintf(stderr, "varve: out of memory (%zu bytes); lower storage.memory_limit or give the service more\n",
+            size);
     abort();
 }
 

@@ -25,16 +25,16 @@ static inline void fclosep(FILE **f)
         (void)fclose(*f);
 }
 
-#define _cleanup_free_ _cleanup_(freep)
-#define _cleanup_close_ _cleanup_(closep)
+#define _cleanup_free_   _cleanup_(freep)
+#define _cleanup_close_  _cleanup_(closep)
 #define _cleanup_fclose_ _cleanup_(fclosep)
 
 /* Takes the value out of a variable that would be cleaned up: `return TAKE(ptr);` */
-#define TAKE(ptr)                                                                                            \
-    ({                                                                                                       \
-        __typeof__(ptr) taken_ = (ptr);                                                                      \
-        (ptr) = NULL;                                                                                        \
-        taken_;                                                                                              \
+#define TAKE(ptr)                       \
+    ({                                  \
+        __typeof__(ptr) taken_ = (ptr); \
+        (ptr) = NULL;                   \
+        taken_;                         \
     })
 
 #endif

@@ -7,17 +7,17 @@
 #include <stdint.h>
 #include <string.h>
 
-#define DEFINE_ACCESSORS(bits, order)                                                                        \
-    static inline uint##bits##_t get_##order##bits(const void *p)                                            \
-    {                                                                                                        \
-        uint##bits##_t v;                                                                                    \
-        memcpy(&v, p, sizeof v);                                                                             \
-        return order##bits##toh(v);                                                                          \
-    }                                                                                                        \
-    static inline void put_##order##bits(void *p, uint##bits##_t v)                                          \
-    {                                                                                                        \
-        v = hto##order##bits(v);                                                                             \
-        memcpy(p, &v, sizeof v);                                                                             \
+#define DEFINE_ACCESSORS(bits, order)                               \
+    static inline uint##bits##_t get_##order##bits(const void *p)   \
+    {                                                               \
+        uint##bits##_t v;                                           \
+        memcpy(&v, p, sizeof v);                                    \
+        return order##bits##toh(v);                                 \
+    }                                                               \
+    static inline void put_##order##bits(void *p, uint##bits##_t v) \
+    {                                                               \
+        v = hto##order##bits(v);                                    \
+        memcpy(p, &v, sizeof v);                                    \
     }
 
 DEFINE_ACCESSORS(16, be)

@@ -28,7 +28,8 @@ int error_set_errno(struct error *reterr, int errnum, const char *format, ...)
     va_end(args);
     char reason[128];
     size_t len = strlen(reterr->message);
-    snprintf(reterr->message + len, sizeof reterr->message - len, ": %s", strerror_r(errnum, reason, sizeof reason));
+    snprintf(reterr->message + len, sizeof reterr->message - len, ": %s",
+             strerror_r(errnum, reason, sizeof reason));
     reterr->code = code;
     return code;
 }

@@ -27,7 +27,8 @@ struct error {
     char message[ERROR_MESSAGE_MAX];
 };
 
-/* Fills *reterr (which may be NULL: the caller doesn't care) and returns code. An over-long message is cut. */
+/* Fills *reterr (which may be NULL: the caller doesn't care) and returns code. An over-long message is cut.
+ */
 int error_set(struct error *reterr, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 /* The same for a failed system call: code is ERR_FULL for ENOSPC and EDQUOT, ERR_NOT_FOUND for ENOENT,
@@ -36,6 +37,7 @@ int error_set_errno(struct error *reterr, int errnum, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
 /* Puts "<text>: " before the message, for a caller that knows more; returns the code. */
-int error_prefix(struct error *reterr, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
+int error_prefix(struct error *reterr, int code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 #endif

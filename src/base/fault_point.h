@@ -1,8 +1,8 @@
 /*
  * Named places at which tests stop or kill the process (RocksDB's sync points, in one macro).
  *
- * In builds with VARVE_FAULT_POINTS the environment variable VARVE_FAULT_POINT=NAME[:N][:kill|:stop] makes the
- * N-th arrival (default the first) at FAULT_POINT("NAME") raise SIGKILL (default) or SIGSTOP. In release
+ * In builds with VARVE_FAULT_POINTS the environment variable VARVE_FAULT_POINT=NAME[:N][:kill|:stop] makes
+ * the N-th arrival (default the first) at FAULT_POINT("NAME") raise SIGKILL (default) or SIGSTOP. In release
  * builds the macro is empty.
  */
 #ifndef VARVE_BASE_FAULT_POINT_H

@@ -31,9 +31,9 @@ static int stderr_is_journal(void)
 void log_open(enum log_level level, enum log_format format)
 {
     current_level = level;
-    current_style = format == LOG_FORMAT_JSON                            ? STYLE_JSON
+    current_style = format == LOG_FORMAT_JSON                          ? STYLE_JSON
                     : format == LOG_FORMAT_AUTO && stderr_is_journal() ? STYLE_JOURNAL
-                                                                         : STYLE_TEXT;
+                                                                       : STYLE_TEXT;
 }
 
 static void append_json_string(struct buffer *b, const char *s)
@@ -82,7 +82,8 @@ void log_write(enum log_level level, const char *format, ...)
     default:
         buffer_printf(&line, "%s %-7s %s\n", stamp, level_names[level], message);
     }
-    /* One write, so that lines of several threads don't mix; a log that can't be written has nowhere to say so. */
+    /* One write, so that lines of several threads don't mix; a log that can't be written has nowhere to say
+     * so. */
     ssize_t written = write(STDERR_FILENO, line.data, line.len);
     (void)written;
     buffer_release(&line);

@@ -13,15 +13,15 @@
 #include <stdint.h>
 
 enum lock_rank {
-    RANK_SINK = 10,     /* a sink's own state */
-    RANK_COMMIT = 20,   /* storage: one commit at a time */
-    RANK_WRITER = 30,   /* storage: one worker's rawRows; several at once at a cut */
+    RANK_SINK = 10,   /* a sink's own state */
+    RANK_COMMIT = 20, /* storage: one commit at a time */
+    RANK_WRITER = 30, /* storage: one worker's rawRows; several at once at a cut */
     RANK_POSITIONS = 40,
-    RANK_SERIES = 50,   /* storage: series registry */
-    RANK_TABLE = 60,    /* storage: list of partitions */
-    RANK_PARTITION = 70,/* storage: a partition's part lists */
-    RANK_INDEX = 80,    /* storage: an index table's part lists and pending items */
-    RANK_PART = 90,     /* a part's caches */
+    RANK_SERIES = 50,    /* storage: series registry */
+    RANK_TABLE = 60,     /* storage: list of partitions */
+    RANK_PARTITION = 70, /* storage: a partition's part lists */
+    RANK_INDEX = 80,     /* storage: an index table's part lists and pending items */
+    RANK_PART = 90,      /* a part's caches */
     RANK_REJECTS = 100,
     RANK_LOG = 200,
 };

@@ -39,7 +39,8 @@ int fs_write_file(const struct fs *fs, const char *path, const void *data, size_
     return fs_file_finish(&f, reterr);
 }
 
-int fs_replace_file(const struct fs *fs, const char *path, const void *data, size_t size, struct error *reterr)
+int fs_replace_file(const struct fs *fs, const char *path, const void *data, size_t size,
+                    struct error *reterr)
 {
     _cleanup_free_ char *tmp = xasprintf("%s.tmp", path);
     _cleanup_free_ char *parent = parent_of(path);
@@ -103,8 +104,8 @@ static int write_pending(struct fs_file *f, struct error *reterr)
 {
     if (!f->pending.len)
         return 0;
-    int r = f->fs->ops->write(f->fs, f->fd, f->path, f->pending.data, f->pending.len, f->size - f->pending.len,
-                              reterr);
+    int r = f->fs->ops->write(f->fs, f->fd, f->path, f->pending.data, f->pending.len,
+                              f->size - f->pending.len, reterr);
     if (r == 0)
         buffer_clear(&f->pending);
     return r;
@@ -152,8 +153,8 @@ int fs_read_file(const char *path, size_t max, struct buffer *dst, struct error 
     if (fd < 0 || fstat(fd, &st) < 0)
         return error_set_errno(reterr, errno, "%s: cannot open", path);
     if ((uint64_t)st.st_size > max)
-        return error_set(reterr, ERR_INVALID, "%s: %lld bytes, more than the %zu expected of such a file", path,
-                         (long long)st.st_size, max);
+        return error_set(reterr, ERR_INVALID, "%s: %lld bytes, more than the %zu expected of such a file",
+                         path, (long long)st.st_size, max);
     size_t left = (size_t)st.st_size;
     uint8_t *p = buffer_reserve(dst, left);
     while (left > 0) {

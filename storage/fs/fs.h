@@ -24,8 +24,8 @@ struct fs_ops {
     /* Opens an existing file for appending at its current end. */
     int (*open_append)(const struct fs *fs, const char *path, int *ret_fd, struct error *reterr);
     /* Writes all size bytes at offset. */
-    int (*write)(const struct fs *fs, int fd, const char *path, const void *data, size_t size, uint64_t offset,
-                 struct error *reterr);
+    int (*write)(const struct fs *fs, int fd, const char *path, const void *data, size_t size,
+                 uint64_t offset, struct error *reterr);
     /* Makes the file's data and size durable. A failed one must never simply be repeated. */
     int (*sync)(const struct fs *fs, int fd, const char *path, struct error *reterr);
     int (*truncate)(const struct fs *fs, int fd, const char *path, uint64_t size, struct error *reterr);
@@ -55,7 +55,8 @@ extern const struct fs fs_posix;
 /* Creates path with the given bytes and syncs it (not its directory). */
 int fs_write_file(const struct fs *fs, const char *path, const void *data, size_t size, struct error *reterr);
 /* Replaces path atomically and durably: path.tmp, sync, rename, sync of the directory. */
-int fs_replace_file(const struct fs *fs, const char *path, const void *data, size_t size, struct error *reterr);
+int fs_replace_file(const struct fs *fs, const char *path, const void *data, size_t size,
+                    struct error *reterr);
 /* mkdir -p; the directories that it made and their parents are synced when durable is true. */
 int fs_make_dirs(const struct fs *fs, const char *path, bool durable, struct error *reterr);
 /* rm -rf; a missing path is fine. */

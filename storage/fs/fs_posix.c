@@ -58,11 +58,14 @@ static int posix_truncate(const struct fs *fs, int fd, const char *path, uint64_
     return ftruncate(fd, (off_t)size) < 0 ? error_set_errno(reterr, errno, "%s: cannot truncate", path) : 0;
 }
 
-static int posix_preallocate(const struct fs *fs, int fd, const char *path, uint64_t size, struct error *reterr)
+static int posix_preallocate(const struct fs *fs, int fd, const char *path, uint64_t size,
+                             struct error *reterr)
 {
     (void)fs;
     int r = posix_fallocate(fd, 0, (off_t)size);
-    return r != 0 ? error_set_errno(reterr, r, "%s: cannot reserve %llu bytes", path, (unsigned long long)size) : 0;
+    return r != 0
+               ? error_set_errno(reterr, r, "%s: cannot reserve %llu bytes", path, (unsigned long long)size)
+               : 0;
 }
 
 static int posix_close(const struct fs *fs, int fd, const char *path, struct error *reterr)

@@ -1,9 +1,9 @@
 /*
  * Answers from the store: which series match a selector, and their rows.
  *
- * A reader pins the parts of all months when it's made, so that it sees one moment: on a running store (in-memory parts included, a row is there
- * within a second or so of its arrival), or on the directory of a stopped one, which it doesn't change (an unclean store is read through its
- * journal; nothing is moved).
+ * A reader pins the parts of all months when it's made, so that it sees one moment: on a running store
+ * (in-memory parts included, a row is there within a second or so of its arrival), or on the directory of a
+ * stopped one, which it doesn't change (an unclean store is read through its journal; nothing is moved).
  */
 #ifndef VARVE_STORAGE_SEARCH_SEARCH_H
 #define VARVE_STORAGE_SEARCH_SEARCH_H
@@ -19,10 +19,12 @@ struct storage;
 struct reader;
 struct selector;
 
-/* --- selectors: {__name__="x",label=~"re"} or metric{...}, a list of them joined by `or` inside braces isn't supported --- */
+/* --- selectors: {__name__="x",label=~"re"} or metric{...}, a list of them joined by `or` inside braces isn't
+ * supported --- */
 
-/* Parses a series selector as PromQL has it: metric_name{label="v", l!="v", l=~"re", l!~"re"}; strings in "", '' or ``, with escapes; regexps are
- * anchored (PCRE2 syntax, which covers RE2's). ERR_INVALID with the column and what would be right. */
+/* Parses a series selector as PromQL has it: metric_name{label="v", l!="v", l=~"re", l!~"re"}; strings in "",
+ * '' or ``, with escapes; regexps are anchored (PCRE2 syntax, which covers RE2's). ERR_INVALID with the
+ * column and what would be right. */
 int selector_parse(struct selector **ret, const char *text, struct error *reterr);
 void selector_free(struct selector *s);
 
@@ -33,8 +35,8 @@ struct reader *reader_new(struct storage *st);
 int reader_open_dir(struct reader **ret, const char *dir, struct error *reterr);
 void reader_free(struct reader *r);
 
-/* One series' rows of [start, end], all ids and parts of one name joined, in order of time (equal timestamps keep no order). Borrowed: valid in
- * the callback only. */
+/* One series' rows of [start, end], all ids and parts of one name joined, in order of time (equal timestamps
+ * keep no order). Borrowed: valid in the callback only. */
 struct series_rows {
     const uint8_t *name; /* canonical metric name, format 6; parse with metric_name_parse */
     size_t name_len;
@@ -43,19 +45,26 @@ struct series_rows {
     size_t count; /* 0 for reader_series */
 };
 
-/* Calls back for each series that matches any of the selectors (none: all) and has rows in [start_ms, end_ms], in order of canonical name; a negative
- * return stops and is returned. Series are read one by one: memory is bounded by the largest. */
-int reader_export(struct reader *r, struct selector *const *selectors, size_t selectors_count, int64_t start_ms, int64_t end_ms,
-                  int (*callback)(void *context, const struct series_rows *rows), void *context, struct error *reterr);
+/* Calls back for each series that matches any of the selectors (none: all) and has rows in [start_ms,
+ * end_ms], in order of canonical name; a negative return stops and is returned. Series are read one by one:
+ * memory is bounded by the largest. */
+int reader_export(struct reader *r, struct selector *const *selectors, size_t selectors_count,
+                  int64_t start_ms, int64_t end_ms,
+                  int (*callback)(void *context, const struct series_rows *rows), void *context,
+                  struct error *reterr);
 
 /* Series that match and are registered on a day of [start_ms, end_ms]. */
-int reader_series(struct reader *r, struct selector *const *selectors, size_t selectors_count, int64_t start_ms, int64_t end_ms,
-                  int (*callback)(void *context, const struct series_rows *rows), void *context, struct error *reterr);
+int reader_series(struct reader *r, struct selector *const *selectors, size_t selectors_count,
+                  int64_t start_ms, int64_t end_ms,
+                  int (*callback)(void *context, const struct series_rows *rows), void *context,
+                  struct error *reterr);
 
-/* Appends {"__name__":"...","label":"..."}: a series' labels as VictoriaMetrics prints them in JSON. ERR_CORRUPT if name isn't canonical. */
+/* Appends {"__name__":"...","label":"..."}: a series' labels as VictoriaMetrics prints them in JSON.
+ * ERR_CORRUPT if name isn't canonical. */
 int format_metric_json(struct buffer *dst, const uint8_t *name, size_t name_len, struct error *reterr);
-/* Appends one line of /api/v1/export, newline included: {"metric":{...},"values":[...],"timestamps":[...]}; the staleness marker prints as null,
- * infinities as "Infinity" and "-Infinity", other values in the fewest digits that read back. */
+/* Appends one line of /api/v1/export, newline included: {"metric":{...},"values":[...],"timestamps":[...]};
+ * the staleness marker prints as null, infinities as "Infinity" and "-Infinity", other values in the fewest
+ * digits that read back. */
 int format_export_line(struct buffer *dst, const struct series_rows *rows, struct error *reterr);
 
 #endif
