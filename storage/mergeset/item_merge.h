@@ -1,0 +1,31 @@
+/*
+ * Merges index parts, on disk or in memory, into one new file part (format 7.3; VictoriaMetrics
+ * lib/mergeset/merge.go): k-way by byte order, blocks filled up to 65,536 bytes, exact duplicates dropped.
+ */
+#ifndef VARVE_STORAGE_MERGESET_ITEM_MERGE_H
+#define VARVE_STORAGE_MERGESET_ITEM_MERGE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "src/base/error.h"
+#include "storage/fs/fs.h"
+#include "storage/mergeset/item_part_header.h"
+#include "storage/mergeset/item_source.h"
+#include "storage/mergeset/items.h"
+
+/* May rewrite a block's items before it's written. The result must be sorted, lie between the first and the
+ * last item of the original, and not be longer; it may be empty. Rows are joined here (series/index_items.h).
+ */
+typedef void (*item_prepare_block_fn)(void *context, struct items *block);
+
+/* Builds the part in directory dir, which must not exist; its parent must. All files and dir itself are
+ * synced, the parent is not. Returns 1 and fills *ret_ph (zeroed by the caller; release it), or 0 if no item
+ * is left: then there is no directory either. On failure what was made is removed as far as possible. prepare
+ * may be NULL; *stop (may be NULL) is looked at between blocks: ERR_CANCELLED. */
+int item_merge(const struct fs *fs, const char *dir, const struct item_source *sources, size_t sources_count,
+               item_prepare_block_fn prepare, void *context, const atomic_bool *stop,
+               struct item_part_header *ret_ph, struct error *reterr);
+
+#endif
