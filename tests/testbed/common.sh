@@ -9,7 +9,7 @@
 # The last two are called as $(...): a failure is the caller's to notice, which `set -e` does.
 
 TESTBED=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-TESTBED_CACHE=${VARVE_TESTBED_CACHE:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/varve-testbed}
+TESTBED_CACHE=${VARVE_TESTBED_CACHE:-${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/varve-testbed}
 mkdir -p "$TESTBED_CACHE"
 export no_proxy="127.0.0.1,localhost${no_proxy:+,$no_proxy}" # a proxy of the machine is for downloads only
 
