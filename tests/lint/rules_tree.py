@@ -129,7 +129,8 @@ def scripts(tree):
             except SyntaxError as e:
                 yield Problem(f.path, e.lineno or 0, f'is not Python: {e.msg}')
         elif first.startswith('#!') and re.search(r'\b(sh|bash)\b', first) or f.suffix == '.sh':
-            shell = 'bash' if 'bash' in first or not first.startswith('#!') else 'sh'
+            needs_bash = 'bash' in first or not first.startswith('#!') or 'exec bash "$0"' in f.text
+            shell = 'bash' if needs_bash else 'sh'
             result = subprocess.run([shell, '-n', f.full], capture_output=True, text=True)
             if result.returncode:
                 yield Problem(f.path, 0, f'{shell} -n: {result.stderr.strip()}')

@@ -1,0 +1,257 @@
+#!/bin/sh
+# run.sh - builds Varve in every way that matters and runs its tests. Works on a bare Debian 12: installs what is missing.
+#
+#   sh tests/run.sh                 everything a change has to pass (under 25 minutes on two cores)
+#   sh tests/run.sh --full          also the long tests: more kills, more samples, longer fuzzing, benchmarks
+#   sh tests/run.sh --only NAME     only the steps of that name (repeatable; * and ? match; builds that they need are made)
+#   sh tests/run.sh --list          the steps
+#   --build-root DIR                where the presets are built (default: build)
+#
+# The last line is "N passed, N failed": test programs of ctest, checks of the tests against real servers, and steps
+# that have no smaller parts. Exit 0 only if everything that was asked for ran and passed; a test that can't run fails.
+# Tests listen on 127.0.0.1 only. What they leave behind, as a file or a process, is itself a failed test.
+[ -n "${BASH_VERSION:-}" ] || exec bash "$0" "$@"
+set -uo pipefail
+ROOT=$(cd "$(dirname "$0")/.." && pwd)
+cd "$ROOT" || exit 1
+JOBS=$(nproc)
+
+usage() { sed -n '2,/^\[ -n/p' "$ROOT/tests/run.sh" | sed '$d; s/^# \{0,1\}//'; }
+
+# ---------------------------------------------------------------- the steps
+# step NAME quick|full PRESET|- SECONDS HEADING COMMAND...
+# PRESET is built first, @BUILD@ in the command is its folder and @PYTHON@ a Python with what the tests import.
+# A command that ends with a line "N passed, N failed" counts as these, any other as one test.
+NAMES=() CLASSES=() PRESETS=() LIMITS=() HEADINGS=() COMMANDS=()
+step() {
+  NAMES+=("$1") CLASSES+=("$2") PRESETS+=("$3") LIMITS+=("$4") HEADINGS+=("$5")
+  shift 5
+  COMMANDS+=("$(printf '%q ' "$@")")
+}
+
+step lint          quick -       120  "rules of the tree, format"                  sh tests/lint/run.sh
+step testbed       quick -       900  "real servers for the tests: Kafka, VictoriaMetrics" fetch_testbed
+step build-dev     quick -       900  "gcc, lock order and fault points checked"   build dev
+step unit-dev      quick dev     600  "unit tests"                                 unit dev
+step build-asan    quick -       900  "gcc, address and undefined behaviour"       build asan
+step unit-asan     quick asan    900  "unit tests under ASan and UBSan"            unit asan
+step build-tsan    quick -       900  "gcc, data races"                            build tsan
+step unit-tsan     quick tsan    900  "unit tests under TSan"                      unit tsan
+step build-clang   quick -       900  "clang, locks annotated"                     build clang
+step unit-clang    full  clang   600  "unit tests, compiled by clang"              unit clang
+step build-fuzz    quick -       900  "clang, libFuzzer"                           build fuzz
+step fuzz          quick fuzz    900  "each reader and decoder: its corpus, and 10 s of fuzzing" \
+                                                     @PYTHON@ tests/fuzz/run.py --build @BUILD@ --seconds 10
+step fuzz-long     full  fuzz    7200 "10 minutes of fuzzing each"  @PYTHON@ tests/fuzz/run.py --build @BUILD@ --seconds 600
+step build-release quick -       900  "gcc, as installed"                          build release
+step unit-release  quick release 600  "unit tests of what is installed"            unit release
+step install       quick release 120  "cmake --install, and the program it puts in place" check_install
+# Against real servers. A new one is a line here.
+step e2e           quick release 900  "1,000,000 samples from Kafka; stock VictoriaMetrics opens the store" \
+                                                     @PYTHON@ tests/real/e2e.py --build @BUILD@ --samples 1000000
+step e2e-asan      quick asan    900  "the same with 50,000 under ASan"  @PYTHON@ tests/real/e2e.py --build @BUILD@ --samples 50000
+step e2e-tsan      quick tsan    900  "the same with 50,000 under TSan"  @PYTHON@ tests/real/e2e.py --build @BUILD@ --samples 50000
+step bench-ingest  full  release 3600 "CPU, memory and bytes beside VictoriaMetrics" sh tests/bench/run.sh ingest
+
+# ---------------------------------------------------------------- what the steps call
+build() { # PRESET
+  cmake --preset "$1" -B "$BUILD_ROOT/$1" && cmake --build "$BUILD_ROOT/$1" -j "$JOBS"
+}
+
+unit() { # PRESET: all of ctest but the lint, which is a step of its own
+  local log=$WORK/ctest-$1 rc=0
+  ctest --test-dir "$BUILD_ROOT/$1" --no-tests=error --output-on-failure -LE '^lint$' -j "$JOBS" 2>&1 | tee "$log" || rc=1
+  local failed total skipped
+  failed=$(sed -n 's/.* \([0-9]*\) tests* failed out of \([0-9]*\).*/\1/p' "$log")
+  total=$(sed -n 's/.* \([0-9]*\) tests* failed out of \([0-9]*\).*/\2/p' "$log")
+  [ -n "$total" ] || return 1
+  skipped=$(grep -cE '\*\*\*(Skipped|Not Run)' "$log")
+  [ "$skipped" = 0 ] || echo "$skipped tests were skipped, which counts as failed"
+  failed=$((failed + skipped))
+  [ $rc = 0 ] || [ $failed != 0 ] || failed=1
+  echo "$((total - failed)) passed, $failed failed"
+  [ $failed = 0 ]
+}
+
+fetch_testbed() {
+  bash tests/testbed/kafka.sh fetch && bash tests/testbed/oracle.sh
+}
+
+check_install() {
+  local to
+  to=$(mktemp -d) || return 1
+  DESTDIR=$to cmake --install "$BUILD_ROOT/release" --prefix /usr && "$to/usr/bin/varve" --version &&
+    { find "$to" -name varve.service | grep . || { echo "no varve.service in what was installed"; false; }; }
+  local rc=$?
+  rm -rf "$to"
+  return $rc
+}
+
+# ---------------------------------------------------------------- arguments
+FULL="" LIST="" ONLY=() BUILD_ROOT=$ROOT/build
+while [ $# -gt 0 ]; do
+  case $1 in
+    --full) FULL=1 ;;
+    --list) LIST=1 ;;
+    --only) ONLY+=("${2:?--only needs the name of a step}"); shift ;;
+    --build-root) mkdir -p "${2:?--build-root needs a folder}"; BUILD_ROOT=$(cd "$2" && pwd); shift ;;
+    -h | --help) usage; exit 0 ;;
+    *) usage >&2; exit 64 ;;
+  esac
+  shift
+done
+
+wanted() { # index
+  local pattern
+  if [ ${#ONLY[@]} -gt 0 ]; then
+    # shellcheck disable=SC2254 -- a pattern on purpose
+    for pattern in "${ONLY[@]}"; do case ${NAMES[$1]} in $pattern) return 0 ;; esac; done
+    return 1
+  fi
+  [ -n "$FULL" ] || [ "${CLASSES[$1]}" = quick ]
+}
+for pattern in ${ONLY[@]+"${ONLY[@]}"}; do
+  matched=""
+  # shellcheck disable=SC2254
+  for name in "${NAMES[@]}"; do case $name in $pattern) matched=1 ;; esac; done
+  [ -n "$matched" ] || { echo "run.sh: no step is called $pattern; see --list" >&2; exit 64; }
+done
+if [ -n "$LIST" ]; then
+  for i in "${!NAMES[@]}"; do printf '%-14s %-6s %s\n' "${NAMES[i]}" "${CLASSES[i]}" "${HEADINGS[i]}"; done
+  exit 0
+fi
+
+# ---------------------------------------------------------------- surroundings
+WORK=$(mktemp -d "${TMPDIR:-/tmp}/varve-tests.XXXXXX") || exit 1
+LOGS=$BUILD_ROOT/test-logs
+mkdir -p "$WORK/tmp" "$LOGS"
+rm -f "$LOGS"/*.log
+# All that the steps start inherits these: what outlives them is found by the mark, and what they forget to delete lies in TMPDIR.
+export TMPDIR=$WORK/tmp VARVE_TEST_RUN=$WORK PYTHONDONTWRITEBYTECODE=1
+export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=1:strict_string_checks=1}
+export UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1}
+export TSAN_OPTIONS=${TSAN_OPTIONS:-second_deadlock_stack=1:halt_on_error=1}
+export CTEST_PARALLEL_LEVEL=$JOBS
+CHILD=""
+
+left_running() { # pids of processes that carry this run's mark and outlive this look
+  local file pid files
+  files=$(grep -zlxF "VARVE_TEST_RUN=$WORK" /proc/[0-9]*/environ 2>/dev/null)
+  for file in $files; do
+    pid=${file#/proc/} pid=${pid%/environ}
+    [ "$pid" = $$ ] || [ "$pid" = "$BASHPID" ] || [ ! -d "/proc/$pid" ] || echo "$pid"
+  done
+}
+clean_up() {
+  local pid
+  if [ -n "$CHILD" ]; then
+    kill -TERM "$CHILD" 2>/dev/null
+    wait "$CHILD" 2>/dev/null
+  fi
+  for pid in $(left_running); do kill -KILL "$pid" 2>/dev/null; done
+  rm -rf "$WORK"
+}
+trap clean_up EXIT
+trap 'echo; echo "run.sh: interrupted" >&2; exit 130' INT TERM HUP
+
+# Sanitizers of gcc 12 and clang 14 place their shadow at fixed addresses. Kernels that randomise with more than 28 bits
+# map libraries into it now and then: then the process has to run without randomisation.
+WRAPPER=()
+if [ "$(cat /proc/sys/vm/mmap_rnd_bits 2>/dev/null || echo 28)" -gt 28 ] && setarch "$(uname -m)" -R true 2>/dev/null; then
+  WRAPPER=(setarch "$(uname -m)" -R)
+fi
+
+# ---------------------------------------------------------------- running
+PASSED=0 FAILED=0 FAILED_STEPS=() BEGIN=$SECONDS
+declare -A BUILT=()
+
+count() { # NAME LOG RC: adds what the step's last line says, or one test
+  local line p=0 f=0
+  line=$(grep -xE '[0-9]+ passed, [0-9]+ failed' "$2" | tail -n 1)
+  if [ -n "$line" ]; then
+    p=${line%% *} f=${line#*, } f=${f%% *}
+    [ "$3" = 0 ] || [ "$f" != 0 ] || f=1
+    [ "$((p + f))" != 0 ] || f=1
+  elif [ "$3" = 0 ]; then p=1; else f=1; fi
+  PASSED=$((PASSED + p)) FAILED=$((FAILED + f))
+  [ "$f" = 0 ] || FAILED_STEPS+=("$1")
+  STEP_LINE="$p passed, $f failed"
+  [ "$f" = 0 ]
+}
+
+run() { # NAME SECONDS HEADING COMMAND-LINE WRAP: one step with its log, time and count
+  local log=$LOGS/$1.log start=$SECONDS rc=0
+  printf '== %-14s %s\n' "$1" "$3"
+  # A process group of its own, so that the time limit reaches everything in it; CHILD is what Ctrl-C passes on to.
+  export -f build unit fetch_testbed check_install
+  export BUILD_ROOT JOBS WORK
+  timeout -k 20 "$2" $5 bash -c "$4" >"$log" 2>&1 </dev/null &
+  CHILD=$!
+  wait "$CHILD" || rc=$?
+  CHILD=""
+  [ $rc != 124 ] && [ $rc != 137 ] || echo "run.sh: ended after its limit of $2 s" >>"$log"
+  if count "$1" "$log" $rc; then
+    printf '   %-14s ok      %4d s   %s\n' "$1" $((SECONDS - start)) "$STEP_LINE"
+  else
+    printf '   %-14s FAILED  %4d s   %s (exit %d); the end of %s:\n' "$1" $((SECONDS - start)) "$STEP_LINE" $rc "${log#"$ROOT"/}"
+    tail -n 150 "$log" | sed 's/^/   | /'
+    return 1
+  fi
+}
+
+built() { # PRESET: makes the build unless this run has tried already
+  [ -n "${BUILT[$1]:-}" ] || {
+    BUILT[$1]=ok
+    run "build-$1" 900 "needed by what follows" "build $1" "" || BUILT[$1]=failed
+  }
+  [ "${BUILT[$1]}" = ok ]
+}
+
+if ! sh config/install-deps.sh test; then
+  echo "run.sh: the tests need these packages" >&2
+  FAILED=1
+  echo "0 passed, 1 failed"
+  exit 1
+fi
+PYTHON=$(bash tests/testbed/python.sh) || { echo "0 passed, 1 failed"; exit 1; }
+export PATH
+
+for i in "${!NAMES[@]}"; do
+  wanted "$i" || continue
+  name=${NAMES[i]} preset=${PRESETS[i]} wrapper=""
+  if [[ $name == build-* ]]; then
+    preset=${name#build-}
+    [ -z "${BUILT[$preset]:-}" ] || continue
+    BUILT[$preset]=ok
+    run "$name" "${LIMITS[i]}" "${HEADINGS[i]}" "${COMMANDS[i]}" "" || BUILT[$preset]=failed
+    continue
+  fi
+  if [ "$preset" != - ] && ! built "$preset"; then
+    printf '== %-14s %s\n   %-14s FAILED  the build %s did\n' "$name" "${HEADINGS[i]}" "$name" "$preset"
+    FAILED=$((FAILED + 1))
+    FAILED_STEPS+=("$name")
+    continue
+  fi
+  case $preset in asan | tsan | fuzz) wrapper=${WRAPPER[*]:-} ;; esac
+  command=${COMMANDS[i]//@BUILD@/$BUILD_ROOT/$preset}
+  run "$name" "${LIMITS[i]}" "${HEADINGS[i]}" "${command//@PYTHON@/$PYTHON}" "$wrapper"
+done
+
+printf '== %-14s %s\n' left-behind "files and processes that the steps should have removed"
+left=$(left_running)
+files=$(find "$WORK/tmp" -mindepth 1 -maxdepth 2 | head -n 20)
+if [ -z "$left$files" ]; then
+  PASSED=$((PASSED + 1))
+  printf '   %-14s ok\n' left-behind
+else
+  FAILED=$((FAILED + 1))
+  FAILED_STEPS+=(left-behind)
+  printf '   %-14s FAILED\n' left-behind
+  for pid in $left; do echo "   | process $pid: $(tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | cut -c1-150)"; done
+  [ -z "$files" ] || printf '   | %s\n' $files
+fi
+
+echo
+echo "$((SECONDS - BEGIN)) s in all${FAILED_STEPS[*]:+; failed: ${FAILED_STEPS[*]}}"
+echo "$PASSED passed, $FAILED failed"
+[ $FAILED = 0 ] && [ $PASSED -gt 0 ]
