@@ -24,18 +24,21 @@ struct decoder {
     const char *name; /* as in `format:` */
 
     /* Fills an empty batch. payload isn't changed and isn't NUL-terminated; an empty one is DECODE_OK without
-     * samples. *ret_reason is static text, short, lower case with _: a label value of varve_rejected_total. */
+     * samples. *ret_reason is static text, short, lower case with _: a label value of varve_rejected_total.
+     */
     enum decode_result (*decode)(const struct decode_options *options, struct span payload,
                                  struct sample_batch *batch, const char **ret_reason);
 
-    /* The labels of the series (key, field) that a sample of this decoder's named. Called on a cache miss only.
-     * Returns 0, or ERR_INVALID if they break a limit (then the sample is rejected with *ret_reason). */
+    /* The labels of the series (key, field) that a sample of this decoder's named. Called on a cache miss
+     * only. Returns 0, or ERR_INVALID if they break a limit (then the sample is rejected with *ret_reason).
+     */
     int (*labels)(struct span key, struct span field, struct label_list *ret_labels, const char **ret_reason);
 };
 
 /* The decoder of that name, or NULL. */
 const struct decoder *decoder_find(const char *name);
-/* Every format name that interface.md fixes, built or not (NULL-terminated): for messages of `varve check`. */
+/* Every format name that interface.md fixes, built or not (NULL-terminated): for messages of `varve check`.
+ */
 extern const char *const decoder_names_known[];
 
 #endif

@@ -1,0 +1,194 @@
+/*
+ * Numbers in payload text, as VictoriaMetrics reads them: github.com/valyala/fastjson/fastfloat (v1.6.10),
+ * whose arithmetic isn't always correctly rounded and whose oddities ("-5." is 5, "+5" and "12abc" are 0) are
+ * part of what a payload means.
+ *
+ * Two ways to a struct decimal, with the same outcome (test_number.c compares them over millions of texts):
+ * - the general one: fastfloat's double, then decimal_from_double;
+ * - number_scan: text straight to (mantissa, exponent), taken where the outcome is provably the same. The
+ * proof: let m be the digits without the point, at most 2^53, and k the number of fraction digits; then
+ * trailing zeros are stripped from m, each with one of k. k <= 0: the value is exact as a double, and
+ * FromFloat (format 4.1, step 1) strips the zeros as we do. k > 0, m < 10^11, 10^-6 <= m / 10^k <= 10^6:
+ * FromFloat multiplies by 100 until r * 10^12 < w or (1 - r) * 10^12 < w (w whole part, r rest). While j > 0
+ * fraction digits are left, r is at least 10^-j short of both neighbours, and w < 10^(11-j), so neither
+ * holds, by a factor of ten; rounding moves them by 10^-15 of w at most. When none is left, the double is
+ * within 10^-15 of an integer, so one holds at once; w = 0 can't hide it because 0.01, 0.0001 and 0.000001
+ * times 100 come out exactly (tested). One zero is then stripped: k is odd.
+ *
+ * Pure, any thread. Text isn't NUL-terminated.
+ */
+#ifndef VARVE_SINKS_DECODE_NUMBER_H
+#define VARVE_SINKS_DECODE_NUMBER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
+#include "src/base/decimal.h"
+#include "src/base/endian.h"
+
+/* fastfloat.ParseBestEffort: text that is no number is 0. Never fails; NaN only for "nan". */
+double number_parse_double(const char *text, size_t len);
+
+/* The same as a decimal; false if it's a NaN, which can't be stored. */
+bool number_parse_decimal(const char *text, size_t len, struct decimal *ret);
+
+/* fastfloat.ParseInt64, ParseUint64: all of text, no plus sign; false if it's none or out of range. */
+bool number_parse_int64(const char *text, size_t len, int64_t *ret);
+bool number_parse_uint64(const char *text, size_t len, uint64_t *ret);
+
+/* decimal_from_double((double)n), short cut where it is exact. */
+struct decimal number_decimal_from_int64(int64_t n);
+struct decimal number_decimal_from_uint64(uint64_t n);
+
+/* What number_scan found. */
+struct number_scan {
+    const char *end; /* first byte after the digits, or NULL: not a plain number, or not provably the same */
+    struct decimal value;
+    bool is_integer; /* no point, so that a suffix may follow */
+    bool is_negative;
+};
+
+/* A plain number, -?[0-9]+([.][0-9]+)?, at text, which lies in a payload that ends at limit: bytes after the
+ * number, up to limit, may be looked at. The caller checks that what follows ends the value. */
+static inline struct number_scan number_scan(const char *text, const char *limit);
+
+/* ---- the inline part ---- */
+
+#define NUMBER_EXACT_MAX   (UINT64_C(1) << 53)
+#define NUMBER_SHORT_LIMIT UINT64_C(100000000000) /* 10^11, see above */
+/* Bytes that the fast scanner may read from where it starts. */
+#define NUMBER_SCAN_READ 32
+
+static const uint64_t number_pow10[20] = {
+    1U,
+    10U,
+    100U,
+    1000U,
+    10000U,
+    100000U,
+    1000000U,
+    10000000U,
+    100000000U,
+    1000000000U,
+    10000000000U,
+    100000000000U,
+    1000000000000U,
+    10000000000000U,
+    100000000000000U,
+    1000000000000000U,
+    10000000000000000U,
+    100000000000000000U,
+    1000000000000000000U,
+    10000000000000000000U,
+};
+
+/* Eight bytes as a number whose lowest byte is the first one. */
+static inline uint64_t number_load8(const char *text)
+{
+    return get_le64(text);
+}
+
+static inline bool number_is_8_digits(uint64_t w)
+{
+    return ((w & UINT64_C(0xf0f0f0f0f0f0f0f0)) |
+            (((w + UINT64_C(0x0606060606060606)) & UINT64_C(0xf0f0f0f0f0f0f0f0)) >> 4)) ==
+           UINT64_C(0x3333333333333333);
+}
+
+/* The value of eight digits, by pairs, fours, eights: bytes of w are digits (ASCII or 0...9), first digit
+ * lowest. */
+static inline uint64_t number_from_8_digits(uint64_t w)
+{
+    w &= UINT64_C(0x0f0f0f0f0f0f0f0f);
+    w = (w * 10 + (w >> 8)) & UINT64_C(0x00ff00ff00ff00ff);
+    w = (w * 100 + (w >> 16)) & UINT64_C(0x0000ffff0000ffff);
+    return (w * 10000 + (w >> 32)) & UINT64_C(0xffffffff);
+}
+
+/* The value of the first n digits of w, 0 <= n <= 8: shifted so that zeros come before them. */
+static inline uint64_t number_from_digits(uint64_t w, unsigned n)
+{
+    return n ? number_from_8_digits(w << (64 - 8 * n)) : 0;
+}
+
+/* (m, -fraction) with trailing zeros stripped, if the rule above holds for it. */
+static inline bool number_normalize(uint64_t m, unsigned fraction, struct decimal *ret)
+{
+    int exponent = -(int)fraction;
+    if (m == 0) {
+        *ret = (struct decimal){0, 0};
+        return true;
+    }
+    if (m > NUMBER_EXACT_MAX)
+        return false;
+    while (m % 10 == 0) {
+        m /= 10;
+        exponent++;
+    }
+    if (exponent < 0) {
+        if (m >= NUMBER_SHORT_LIMIT || exponent < -12)
+            return false;
+        uint64_t scale = number_pow10[-exponent];
+        if (m > scale * 1000000 || m * 1000000 < scale)
+            return false;
+    }
+    *ret = (struct decimal){(int64_t)m, (int16_t)exponent};
+    return true;
+}
+
+/* The same for up to 19 digits, through the double where it has to be; also near the payload's end. */
+struct number_scan number_scan_slowly(const char *text, const char *limit);
+
+static inline struct number_scan number_scan(const char *text, const char *limit)
+{
+    struct number_scan scan = {.end = NULL};
+#if defined(__SSE2__)
+    if (limit - text >= NUMBER_SCAN_READ) {
+        scan.is_negative = *text == '-';
+        const char *digits = text + scan.is_negative;
+        /* Bytes above '9' or below '0' fail the unsigned comparison x - '0' <= 9, done as min(x, 9) == x. */
+        __m128i x = _mm_sub_epi8(_mm_loadu_si128((const __m128i *)(const void *)digits), _mm_set1_epi8('0'));
+        __m128i is_digit = _mm_cmpeq_epi8(_mm_min_epu8(x, _mm_set1_epi8(9)), x);
+        unsigned others = ~(unsigned)_mm_movemask_epi8(is_digit) & 0xffff;
+        if (!others)
+            return number_scan_slowly(text, limit);
+        unsigned whole = (unsigned)__builtin_ctz(others);
+        if (!whole)
+            return scan;
+        uint64_t first = number_load8(digits);
+        uint64_t m = whole <= 8 ? number_from_digits(first, whole)
+                                : number_from_8_digits(first) * number_pow10[whole - 8] +
+                                      number_from_digits(number_load8(digits + 8), whole - 8);
+        scan.end = digits + whole;
+        unsigned fraction = 0;
+        if (digits[whole] == '.') {
+            others &= others - 1;
+            if (!others)
+                return number_scan_slowly(text, limit);
+            fraction = (unsigned)__builtin_ctz(others) - whole - 1;
+            if (!fraction) {
+                scan.end = NULL;
+                return scan;
+            }
+            if (fraction > 8)
+                return number_scan_slowly(text, limit);
+            m = m * number_pow10[fraction] + number_from_digits(number_load8(scan.end + 1), fraction);
+            scan.end += 1 + fraction;
+        }
+        scan.is_integer = fraction == 0;
+        if (!number_normalize(m, fraction, &scan.value))
+            scan.end = NULL;
+        else if (scan.is_negative)
+            scan.value.mantissa = -scan.value.mantissa;
+        return scan;
+    }
+#endif
+    return number_scan_slowly(text, limit);
+}
+
+#endif
