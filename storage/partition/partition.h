@@ -1,0 +1,115 @@
+/*
+ * One month: its rows (data) and the index of its series, each a set of parts from memory to disk
+ * (lib/storage/partition.go, and the partition index of v1.133+).
+ *
+ *   partition_add_inmemory_part      rows of about a second, sorted
+ *   partition_lock_index_rows        where rows of new series go; partition_flush_index_rows makes them
+ * searchable partition_flush_inmemory_parts   a cut's parts -> staged file parts (part_flush.c)
+ *   partition_merge_small_parts      file parts -> larger ones (part_merge.c)
+ */
+#ifndef VARVE_STORAGE_PARTITION_PARTITION_H
+#define VARVE_STORAGE_PARTITION_PARTITION_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "src/base/error.h"
+#include "storage/fs/fs.h"
+#include "storage/mergeset/items.h"
+#include "storage/partition/month.h"
+#include "storage/partition/part_set.h"
+#include "storage/partition/parts_json.h"
+
+/* What all partitions of a store share. */
+struct partition_env {
+    const struct fs *fs;
+    const char *root;           /* the store's directory */
+    _Atomic uint64_t next_part; /* names count up from here; above all found at open */
+    _Atomic uint64_t
+        published_durable; /* commits up to this one are recorded as published: their parts may be merged */
+    _Atomic int64_t retention_deadline_ms;
+    _Atomic uint64_t merges_active, merges_total, merged_rows_total;
+    atomic_bool stop_merges;
+};
+
+struct partition {
+    struct partition_env *env;
+    struct month month;
+    struct part_set data, index;
+
+    struct mutex
+        parts_json_lock; /* RANK_PARTS_JSON: held over the reading, changing and writing of one parts.json */
+
+    struct mutex pending_lock; /* RANK_INDEX */
+    struct items pending;      /* locked: index rows not yet in a part */
+
+    atomic_bool merge_suspended; /* a merge failed on damage: reported once, then left alone */
+};
+
+struct partition *partition_new(struct partition_env *env, const struct month *month);
+void partition_free(struct partition *pt);
+
+/* The set that lists parts of a place. */
+struct part_set *partition_set(struct partition *pt, enum part_place place);
+/* ROOT/data/<place>/YYYY_MM, to be freed. */
+char *partition_dir(const struct partition *pt, enum part_place place);
+/* A new unique part name. */
+void partition_env_name(struct partition_env *env, char ret_name[PART_NAME_TEXT_SIZE]);
+
+/* --- memory --- */
+
+/* Takes over mp (NULL is fine). */
+void partition_add_inmemory_part(struct partition *pt, struct inmemory_part *mp, uint64_t commit,
+                                 int64_t oldest_arrival_ms);
+/* The pending index rows, to append to; locked until the matching unlock. */
+struct items *partition_lock_index_rows(struct partition *pt);
+void partition_unlock_index_rows(struct partition *pt);
+/* Makes a searchable part of what is pending. */
+void partition_flush_index_rows(struct partition *pt);
+
+/* --- flush: memory -> staged parts of one commit --- */
+
+/* A staged part and the in-memory parts that it replaces once the commit is recorded. */
+struct staged_part {
+    struct partition *pt;
+    struct part *part; /* open in the staging directory */
+    struct part_list sources;
+};
+
+struct staged_parts {
+    struct staged_part *items;
+    size_t count, capacity;
+};
+void staged_parts_release(struct staged_parts *staged);
+
+/* ROOT/varve/staging/N/<place>/YYYY_MM, to be freed. */
+char *staging_dir(const struct partition_env *env, uint64_t commit, enum part_place place,
+                  const struct month *month);
+
+/* Merges the in-memory parts of rows of commits up to `commit` into staged parts: merge_groups of at most 15,
+ * each by merge_parts. Appends to *staged. Files and directories are synced up to and including the staging
+ * month directory. */
+int partition_flush_inmemory_parts(struct partition *pt, uint64_t commit, struct staged_parts *staged,
+                                   struct error *reterr);
+/* The same for index rows, all that is in memory. */
+int partition_flush_inmemory_index(struct partition *pt, uint64_t commit, struct staged_parts *staged,
+                                   struct error *reterr);
+
+/* --- publish --- */
+
+/* Moves one staged part to its month's directory (made if it's the first) and lists it in parts.json. May be
+ * called again after a failure. */
+int partition_publish(struct staged_part *staged, uint64_t commit, struct error *reterr);
+
+/* --- merge --- */
+
+/* Merges one group of published file parts, if format 10.3 finds one worth it. 1: merged; 0: nothing to do;
+ * ERR_CANCELLED, ERR_FULL (nothing changed), or another error (nothing changed; don't try again). */
+int partition_merge_small_parts(struct partition *pt, enum part_place place, struct error *reterr);
+
+/* parts.json of the place as the set is now, without `leaving` and with `joining` (each may be NULL). Call
+ * with parts_json_lock held. */
+int partition_write_parts_json(struct partition *pt, enum part_place place, const struct part_list *leaving,
+                               const struct part *joining, struct error *reterr);
+
+#endif

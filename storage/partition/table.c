@@ -1,0 +1,49 @@
+#include "storage/partition/table.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "src/base/alloc.h"
+
+void table_init(struct table *tb)
+{
+    *tb = (struct table){0};
+    mutex_init(&tb->lock, RANK_TABLE);
+}
+
+void table_release(struct table *tb)
+{
+    for (size_t i = 0; i < tb->count; i++)
+        partition_free(tb->partitions[i]);
+    free(tb->partitions);
+    mutex_destroy(&tb->lock);
+}
+
+struct partition *create_partition(struct table *tb, int64_t timestamp_ms)
+{
+    struct partition *found = NULL;
+    mutex_lock(&tb->lock);
+    size_t i = 0;
+    while (i < tb->count && tb->partitions[i]->month.max_ms < timestamp_ms)
+        i++;
+    if (i < tb->count && tb->partitions[i]->month.min_ms <= timestamp_ms) {
+        found = tb->partitions[i];
+    } else {
+        struct month month = month_of(timestamp_ms);
+        GROW(tb->partitions, tb->count, tb->capacity);
+        memmove(&tb->partitions[i + 1], &tb->partitions[i], (tb->count - i) * sizeof(struct partition *));
+        tb->partitions[i] = found = partition_new(&tb->env, &month);
+        tb->count++;
+    }
+    mutex_unlock(&tb->lock);
+    return found;
+}
+
+struct partition **table_partitions(struct table *tb, size_t *ret_count)
+{
+    mutex_lock(&tb->lock);
+    struct partition **copy = xmemdup(tb->partitions, tb->count * sizeof(struct partition *));
+    *ret_count = tb->count;
+    mutex_unlock(&tb->lock);
+    return copy;
+}
