@@ -5,7 +5,6 @@
 #ifndef VARVE_STORAGE_MERGESET_INMEMORY_ITEM_PART_H
 #define VARVE_STORAGE_MERGESET_INMEMORY_ITEM_PART_H
 
-#include "storage/mergeset/item_merge.h"
 #include "storage/mergeset/items.h"
 
 struct inmemory_item_part {
@@ -19,8 +18,10 @@ struct inmemory_item_part *inmemory_item_part_new(struct items *items, item_prep
 /* NULL is fine. */
 void inmemory_item_part_free(struct inmemory_item_part *imp);
 
-/* Bytes of its items (uncompressed) and its memory. */
+/* Bytes of its items, uncompressed. */
 uint64_t inmemory_item_part_size(const struct inmemory_item_part *imp);
+/* Memory that it holds. */
+uint64_t inmemory_item_part_memory(const struct inmemory_item_part *imp);
 uint64_t inmemory_item_part_items_count(const struct inmemory_item_part *imp);
 /* The largest item < key: 1 and *ret_item (borrowed), or 0. */
 int inmemory_item_part_last_before(const struct inmemory_item_part *imp, struct item key,

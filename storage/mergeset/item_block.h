@@ -53,12 +53,13 @@ struct item_block_header {
     uint32_t lens_size;
 };
 
-/* Scratch memory that outlives single blocks. Zeroed is empty; release frees. */
+/* Scratch memory that outlives single blocks. Zeroed is empty; release frees. One thread at a time. */
 struct item_block_codec {
-    struct buffer a;
-    struct buffer b;
-    uint32_t *lens;
-    size_t lens_capacity;
+    struct buffer items; /* uncompressed items data */
+    struct buffer lens;  /* uncompressed lens data */
+    struct buffer more_lens;
+    uint32_t *numbers; /* of decoding: prefix lengths, then lengths */
+    size_t numbers_capacity;
 };
 void item_block_codec_release(struct item_block_codec *codec);
 

@@ -15,11 +15,6 @@
 #include "storage/mergeset/item_source.h"
 #include "storage/mergeset/items.h"
 
-/* May rewrite a block's items before it's written. The result must be sorted, lie between the first and the
- * last item of the original, and not be longer; it may be empty. Rows are joined here (series/index_items.h).
- */
-typedef void (*item_prepare_block_fn)(void *context, struct items *block);
-
 /* Builds the part in directory dir, which must not exist; its parent must. All files and dir itself are
  * synced, the parent is not. Returns 1 and fills *ret_ph (zeroed by the caller; release it), or 0 if no item
  * is left: then there is no directory either. On failure what was made is removed as far as possible. prepare

@@ -97,6 +97,11 @@ static inline size_t items_memory(const struct items *items)
     return items->bytes.cap + items->capacity * sizeof *items->refs;
 }
 
+/* Called by those that write blocks of sorted items: may rewrite a block before it's written, to join rows
+ * (series/index_items.h). The result must be sorted and lie between the first and the last item of the
+ * original; it may be empty, and must not have more bytes than before. */
+typedef void (*item_prepare_block_fn)(void *context, struct items *block);
+
 /* Puts the items into byte order; the arena stays as it is. Equal items stay, in any order.
  * Caching multikey quicksort: eight bytes of each item beside its reference, refilled eight bytes further
  * on inside a run of equals; index rows share long prefixes, which plain comparison would read again and
