@@ -1,11 +1,12 @@
 /*
- * Produces the messages of a frame file (or of stdin, "-") to one Kafka topic, fast, idempotently, each partition in the file's order.
+ * Produces the messages of a frame file (or of stdin, "-") to one Kafka topic, fast, idempotently, each
+ * partition in the file's order.
  *
  *   produce BROKERS TOPIC FILE [--codec lz4] [--rate MESSAGES-A-SECOND] [--max-bytes N] [--loop N]
  *
- * A frame is four little-endian 32-bit numbers (partition or -1, record time's offset in ms or 0, key size, value size;
- * a size of 0xffffffff means null), then key and value. Prints the number delivered when all are acknowledged.
- * Exit 1 if one wasn't.
+ * A frame is four little-endian 32-bit numbers (partition or -1, record time's offset in ms or 0, key size,
+ * value size; a size of 0xffffffff means null), then key and value. Prints the number delivered when all are
+ * acknowledged. Exit 1 if one wasn't.
  */
 #include <librdkafka/rdkafka.h>
 #include <stdint.h>
@@ -17,12 +18,14 @@
 static long delivered, undelivered;
 static char error_text[512];
 
-static void die(const char *what, const char *why) {
+static void die(const char *what, const char *why)
+{
     fprintf(stderr, "produce: %s: %s\n", what, why);
     exit(1);
 }
 
-static void on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *m, void *opaque) {
+static void on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *m, void *opaque)
+{
     (void)rk;
     (void)opaque;
     if (m->err) {
@@ -32,20 +35,24 @@ static void on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *m, void *opaqu
         delivered++;
 }
 
-static void set(rd_kafka_conf_t *conf, const char *key, const char *value) {
+static void set(rd_kafka_conf_t *conf, const char *key, const char *value)
+{
     if (rd_kafka_conf_set(conf, key, value, error_text, sizeof error_text))
         die(key, error_text);
 }
 
-static double now(void) {
+static double now(void)
+{
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char **argv)
+{
     if (argc < 4) {
-        fprintf(stderr, "usage: produce BROKERS TOPIC FILE [--codec C] [--rate N] [--max-bytes N] [--loop N]\n");
+        fprintf(stderr,
+                "usage: produce BROKERS TOPIC FILE [--codec C] [--rate N] [--max-bytes N] [--loop N]\n");
         return 64;
     }
     const char *codec = "lz4", *max_bytes = NULL;
@@ -109,11 +116,12 @@ int main(int argc, char **argv) {
                 when = (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000 + (int32_t)h[1];
             }
             rd_kafka_resp_err_t e;
-            while ((e = rd_kafka_producev(rk, RD_KAFKA_V_TOPIC(argv[2]), RD_KAFKA_V_PARTITION((int32_t)h[0]),
-                                          RD_KAFKA_V_KEY(h[2] == UINT32_MAX ? NULL : buffer, key_size),
-                                          RD_KAFKA_V_VALUE(h[3] == UINT32_MAX ? NULL : buffer + key_size, value_size),
-                                          RD_KAFKA_V_TIMESTAMP(when), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
-                                          RD_KAFKA_V_END)) == RD_KAFKA_RESP_ERR__QUEUE_FULL)
+            while ((e = rd_kafka_producev(
+                        rk, RD_KAFKA_V_TOPIC(argv[2]), RD_KAFKA_V_PARTITION((int32_t)h[0]),
+                        RD_KAFKA_V_KEY(h[2] == UINT32_MAX ? NULL : buffer, key_size),
+                        RD_KAFKA_V_VALUE(h[3] == UINT32_MAX ? NULL : buffer + key_size, value_size),
+                        RD_KAFKA_V_TIMESTAMP(when), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
+                        RD_KAFKA_V_END)) == RD_KAFKA_RESP_ERR__QUEUE_FULL)
                 rd_kafka_poll(rk, 50);
             if (e)
                 die("produce", rd_kafka_err2str(e));

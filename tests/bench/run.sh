@@ -1,0 +1,34 @@
+#!/bin/sh
+# run.sh NAME [OPTION...] - measures Varve beside its peer in the same run; ends with lines `key: value`.
+#
+#   ingest   Kafka (lz4, influx, 100 lines a message, 1,000 hosts x 100 fields) into the store, beside a stock VictoriaMetrics over HTTP
+#   churn    the same with a million series that are all new
+#   open     how long Varve takes to open a store of 100,000 series
+# options: --build DIR (default: build/release, built first), --samples N, --rounds N, --fields-per-line N, --partitions N, --threads N
+# Not built yet: remote_write, merge, mqtt.
+set -eu
+here=$(cd "$(dirname "$0")" && pwd)
+root=$(cd "$here/../.." && pwd)
+usage() {
+  sed -n '2,/^set -eu/p' "$0" | sed '$d; s/^# \{0,1\}//' >&2
+  exit 64
+}
+name=${1:-}
+[ -n "$name" ] || usage
+shift
+case $name in
+  ingest | churn | open) ;;
+  remote_write | merge | mqtt)
+    echo "run.sh: $name: not built yet" >&2
+    exit 2 ;;
+  *) usage ;;
+esac
+case " $* " in
+  *" --build "* | *" --build="*) ;;
+  *)
+    cd "$root"
+    cmake --preset release >&2
+    cmake --build build/release --target varve >&2
+    set -- --build build/release "$@" ;;
+esac
+exec python3 "$here/ingest.py" "$name" "$@"
