@@ -38,6 +38,15 @@ void block_set_encoded(struct block *b, const struct block_header *header, const
 void block_set_decoded(struct block *b, const struct tsid *tsid, const int64_t *timestamps,
                        const int64_t *mantissas, size_t rows_count, int16_t scale);
 
+/* Makes b what src is, borrowing what src borrows: src must not be in memory of its own. */
+void block_borrow(struct block *b, const struct block *src);
+
+/* Makes room for rows in own_timestamps and own_mantissas; the rows of a block that is in own memory stay. */
+void block_reserve_own(struct block *b, size_t rows);
+
+/* Brings a decoded block into own memory, where its rows may be changed, with room for extra more. */
+void block_make_own(struct block *b, size_t extra);
+
 /* Decodes it if it isn't decoded yet, and checks that timestamps are ordered and keep within the header's
  * (lossy timestamps are repaired, format 4.6). The block stays encoded as well. ERR_CORRUPT. */
 int block_decode(struct block *b, struct error *reterr);

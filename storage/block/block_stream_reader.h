@@ -26,6 +26,7 @@ struct block_stream_reader {
     struct block_header *headers; /* of the current index block */
     size_t headers_count, headers_capacity, next_header;
     struct buffer scratch;
+    size_t merge_order; /* block_merge's: breaks ties between readers */
     /* What has been seen so far, to check against. */
     struct block_header last;
     bool has_last;

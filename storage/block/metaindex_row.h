@@ -17,6 +17,10 @@
 
 #define METAINDEX_ROW_SIZE 56
 
+/* What readers accept: twice what writers make of an index block (810 headers at most, 65536 bytes). */
+#define INDEX_BLOCK_HEADERS_READ_MAX 1620
+#define INDEX_BLOCK_READ_MAX         131072
+
 struct metaindex_row {
     struct tsid tsid;
     uint32_t headers_count;

@@ -5,6 +5,7 @@
 #ifndef VARVE_STORAGE_PART_PART_SEARCH_H
 #define VARVE_STORAGE_PART_PART_SEARCH_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -27,6 +28,7 @@ struct part_search {
     const struct inmemory_part *inmemory_part;
     const struct tsid *tsids;
     size_t tsids_count, next_tsid;
+    bool done;
     int64_t min_timestamp, max_timestamp;
     size_t next_row; /* metaindex row to read next; of an in-memory part, its next block */
     struct block_header *headers;

@@ -61,4 +61,8 @@ void raw_rows_move(struct raw_rows *dst, struct raw_rows *src);
 /* Gives the chunks back and leaves an empty list. */
 void raw_rows_release(struct raw_rows *rows);
 
+/* Frees the chunks that wait for use; at the end of the program, so that leak checkers stay quiet. Any
+ * thread. */
+void raw_rows_trim(void);
+
 #endif

@@ -1,0 +1,209 @@
+#include "storage/encoding/int_array.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+#include "storage/encoding/varint.h"
+#include "storage/encoding/zstd_codec.h"
+
+/* From this raw size on compression is tried; it's kept if it saves a tenth. */
+#define COMPRESS_BYTES_MIN 128
+
+static int zstd_level(size_t n)
+{
+    return n <= 64 ? 1 : n <= 256 ? 2 : n <= 1024 ? 3 : n <= 4096 ? 4 : 5;
+}
+
+static int64_t difference(int64_t a, int64_t b)
+{
+    return (int64_t)((uint64_t)a - (uint64_t)b);
+}
+
+static bool is_const(const int64_t *a, size_t n)
+{
+    /* In strides, so that the compiler can use vectors. */
+    size_t i = 1;
+    int64_t first = a[0];
+    for (; i + 8 <= n; i += 8) {
+        int64_t x = 0;
+        for (size_t k = 0; k < 8; k++)
+            x |= a[i + k] ^ first;
+        if (x)
+            return false;
+    }
+    for (; i < n; i++)
+        if (a[i] != first)
+            return false;
+    return true;
+}
+
+static bool is_delta_const(const int64_t *a, size_t n)
+{
+    int64_t d = difference(a[1], a[0]);
+    for (size_t i = 2; i < n; i++)
+        if (difference(a[i], a[i - 1]) != d)
+            return false;
+    return true;
+}
+
+/* A counter grows, but for a few resets to nearly nothing. */
+static bool is_gauge(const int64_t *a, size_t n)
+{
+    int64_t prev = a[0];
+    if (prev < 0)
+        return true;
+    size_t resets = 0;
+    for (size_t i = 1; i < n; i++) {
+        int64_t v = a[i];
+        if (v < prev) {
+            if (v < 0 || v > prev >> 3)
+                return true;
+            resets++;
+        }
+        prev = v;
+    }
+    return resets > 2 && resets > n >> 3;
+}
+
+static uint8_t *put_nearest_delta(uint8_t *p, const int64_t *a, size_t n)
+{
+    for (size_t i = 1; i < n; i++)
+        p = varint_put_signed(p, difference(a[i], a[i - 1]));
+    return p;
+}
+
+static uint8_t *put_nearest_delta2(uint8_t *p, const int64_t *a, size_t n)
+{
+    int64_t d = difference(a[1], a[0]);
+    p = varint_put_signed(p, d);
+    for (size_t i = 2; i < n; i++) {
+        int64_t next = difference(a[i], a[i - 1]);
+        p = varint_put_signed(p, difference(next, d));
+        d = next;
+    }
+    return p;
+}
+
+void int_array_encode(struct buffer *dst, const int64_t *a, size_t n, uint8_t *ret_type, int64_t *ret_first)
+{
+    *ret_first = a[0];
+    if (is_const(a, n)) {
+        *ret_type = INT_ARRAY_CONST;
+        return;
+    }
+    if (is_delta_const(a, n)) {
+        uint8_t *p = buffer_reserve(dst, VARINT_MAX_BYTES);
+        dst->len += (size_t)(varint_put_signed(p, difference(a[1], a[0])) - p);
+        *ret_type = INT_ARRAY_DELTA_CONST;
+        return;
+    }
+    bool gauge = is_gauge(a, n);
+    uint8_t *raw = buffer_reserve(dst, n * VARINT_MAX_BYTES);
+    size_t raw_size = (size_t)((gauge ? put_nearest_delta(raw, a, n) : put_nearest_delta2(raw, a, n)) - raw);
+    if (raw_size >= COMPRESS_BYTES_MIN) {
+        /* The frame is made right behind the raw bytes and moved over them if it's the better one. */
+        size_t bound = zstd_compress_bound(raw_size);
+        raw = buffer_reserve(dst, raw_size + bound);
+        size_t frame_size = zstd_compress_into(raw + raw_size, bound, raw, raw_size, zstd_level(n));
+        if ((double)frame_size <= 0.9 * (double)raw_size) {
+            memmove(raw, raw + raw_size, frame_size);
+            dst->len += frame_size;
+            *ret_type = gauge ? INT_ARRAY_ZSTD_NEAREST_DELTA : INT_ARRAY_ZSTD_NEAREST_DELTA2;
+            return;
+        }
+    }
+    dst->len += raw_size;
+    *ret_type = gauge ? INT_ARRAY_NEAREST_DELTA : INT_ARRAY_NEAREST_DELTA2;
+}
+
+static int tail_or_short(struct error *reterr, const uint8_t *p)
+{
+    return error_set(reterr, ERR_CORRUPT, "damaged integers: %s",
+                     p ? "bytes after the last one" : "they end early");
+}
+
+static int decode_delta_const(int64_t *dst, size_t n, int64_t first, const uint8_t *p, const uint8_t *end,
+                              struct error *reterr)
+{
+    int64_t d;
+    p = varint_get_signed(p, end, &d);
+    if (p != end || !p)
+        return tail_or_short(reterr, p);
+    uint64_t v = (uint64_t)first;
+    for (size_t i = 0; i < n; i++) {
+        dst[i] = (int64_t)v;
+        v += (uint64_t)d;
+    }
+    return 0;
+}
+
+static int decode_nearest_delta(int64_t *dst, size_t n, int64_t first, const uint8_t *p, const uint8_t *end,
+                                struct error *reterr)
+{
+    uint64_t v = (uint64_t)first;
+    dst[0] = first;
+    for (size_t i = 1; i < n; i++) {
+        int64_t d;
+        p = varint_get_signed(p, end, &d);
+        if (!p)
+            return tail_or_short(reterr, p);
+        v += (uint64_t)d;
+        dst[i] = (int64_t)v;
+    }
+    return p == end ? 0 : tail_or_short(reterr, p);
+}
+
+static int decode_nearest_delta2(int64_t *dst, size_t n, int64_t first, const uint8_t *p, const uint8_t *end,
+                                 struct error *reterr)
+{
+    if (n < 2)
+        return error_set(reterr, ERR_CORRUPT, "damaged integers: second differences of one item");
+    uint64_t v = (uint64_t)first;
+    uint64_t d = 0;
+    dst[0] = first;
+    for (size_t i = 1; i < n; i++) {
+        int64_t d2; /* the first one is the first difference itself */
+        p = varint_get_signed(p, end, &d2);
+        if (!p)
+            return tail_or_short(reterr, p);
+        d += (uint64_t)d2;
+        v += d;
+        dst[i] = (int64_t)v;
+    }
+    return p == end ? 0 : tail_or_short(reterr, p);
+}
+
+int int_array_decode(int64_t *dst, size_t n, uint8_t type, int64_t first, const uint8_t *data, size_t size,
+                     struct error *reterr)
+{
+    static const uint8_t empty[1];
+    if (!size)
+        data = empty; /* the end of nothing must not be NULL, which means failure below */
+    switch (type) {
+    case INT_ARRAY_CONST:
+        if (size)
+            return tail_or_short(reterr, data);
+        for (size_t i = 0; i < n; i++)
+            dst[i] = first;
+        return 0;
+    case INT_ARRAY_DELTA_CONST:
+        return decode_delta_const(dst, n, first, data, data + size, reterr);
+    case INT_ARRAY_NEAREST_DELTA:
+        return decode_nearest_delta(dst, n, first, data, data + size, reterr);
+    case INT_ARRAY_NEAREST_DELTA2:
+        return decode_nearest_delta2(dst, n, first, data, data + size, reterr);
+    case INT_ARRAY_ZSTD_NEAREST_DELTA:
+    case INT_ARRAY_ZSTD_NEAREST_DELTA2:
+        break;
+    default:
+        return error_set(reterr, ERR_CORRUPT, "damaged integers: unknown type %u", type);
+    }
+    const uint8_t *raw;
+    size_t raw_size;
+    int r = zstd_decompress_scratch(&raw, &raw_size, data, size, n * VARINT_MAX_BYTES, reterr);
+    if (r < 0)
+        return r;
+    if (type == INT_ARRAY_ZSTD_NEAREST_DELTA)
+        return decode_nearest_delta(dst, n, first, raw, raw + raw_size, reterr);
+    return decode_nearest_delta2(dst, n, first, raw, raw + raw_size, reterr);
+}
