@@ -1,0 +1,221 @@
+/*
+ * What the files of this folder share. A consumer's partitions are changed by its own thread only, under its
+ * lock, so that metrics and stop_intake may look at them; the thread itself reads them without. The lock is
+ * held while messages are delivered, and never across a call that may wait for a broker or a disk.
+ */
+#ifndef VARVE_SINKS_KAFKA_KAFKA_INTERNAL_H
+#define VARVE_SINKS_KAFKA_KAFKA_INTERNAL_H
+
+#include <librdkafka/rdkafka.h>
+#include <stdatomic.h>
+
+#include "sinks/kafka/kafka_position.h"
+#include "sinks/kafka/kafka_sink.h"
+#include "sinks/kafka/kafka_start.h"
+#include "sinks/kafka/kafka_stats.h"
+#include "src/base/mutex.h"
+#include "src/base/thread.h"
+
+#define KAFKA_POLL_MS     100 /* consume_batch_queue waits that long for a full batch */
+#define KAFKA_BATCH_MAX   1000
+#define KAFKA_LOOKUP_MS   800   /* one question to a broker: a stop waits for it */
+#define KAFKA_FLUSH_MS    10000 /* a revoke waits for the flush */
+#define KAFKA_COMMIT_MS   3000  /* a revoke waits for the group's commit */
+#define KAFKA_STOP_MS     2000  /* a stop does */
+#define KAFKA_DESTROY_MS  1000
+#define KAFKA_REJECT_HEAD 65536     /* kept of a message that is too large */
+#define KAFKA_CHUNK_BYTES (1 << 20) /* delivered between begin and end */
+#define KAFKA_BATCH_BYTES (8 << 20) /* aimed at for one poll: borrowed payloads pin whole fetch buffers */
+
+struct kafka_partition {
+    char *topic;
+    int32_t partition;
+    struct buffer key;   /* of the position */
+    int64_t next;        /* handed over up to here */
+    int64_t commit_sent; /* last given to the group, -1 for none */
+
+    /* Compare the first record with what we read last time, until it has come. */
+    bool check;
+    struct kafka_fingerprint expected;
+
+    /* kafka_check.c: records are dropped while any of these is set. */
+    const char *halted; /* why it stands still until it's assigned anew; NULL: it doesn't */
+    bool range_unknown; /* the watermarks are to be asked for */
+    bool recreated;     /* ... and then to be restarted as another topic */
+    bool reattach;      /* left out of the assignment once, so that no old record is left in the queue */
+    int64_t retry_ms;   /* monotonic: not to be asked for before */
+    unsigned refusals;  /* hand-overs refused in a row */
+
+    bool attached; /* in the library's assignment */
+    bool dirty;    /* the library's assignment of it is out of date */
+
+    /* Of the chunk being delivered. */
+    bool touched;
+    int64_t from;
+    const rd_kafka_message_t *last;
+};
+
+enum kafka_pending { KAFKA_PENDING_NONE, KAFKA_PENDING_ASSIGN, KAFKA_PENDING_REVOKE };
+
+struct kafka_consumer {
+    struct kafka_sink *sink;
+    unsigned index;
+    rd_kafka_t *rk;
+    rd_kafka_queue_t *queue;     /* the consumer's */
+    rd_kafka_queue_t *ack_queue; /* answers to commits */
+    struct thread thread;
+    bool closing; /* rebalances are answered at once */
+
+    struct mutex lock;
+    struct kafka_partition **partitions; /* sorted by topic, partition */
+    size_t partitions_count, partitions_capacity;
+    struct kafka_stats stats;
+
+    struct intake_worker *worker;
+    struct sample_batch batch;
+    rd_kafka_message_t *messages[KAFKA_BATCH_MAX];
+    size_t message_size; /* running upper estimate, bytes */
+    struct kafka_partition **touched;
+    size_t touched_count, touched_capacity;
+    bool paused;
+
+    /* A rebalance that the callback left for the loop to answer. */
+    enum kafka_pending pending;
+    rd_kafka_topic_partition_list_t *pending_list;
+    int64_t pending_since_ms;
+    bool pending_said;
+
+    atomic_bool ack_due;
+    unsigned commits_outstanding;
+    bool commit_failing;
+
+    rd_kafka_resp_err_t last_error; /* of a topic, said once a minute */
+    int64_t last_error_ms;
+    atomic_llong log_said_ms[32]; /* by hash of the library's facility */
+    atomic_bool destroyed;
+};
+
+/* Of topics as they were when the sink first saw them: what isn't there appeared later. */
+struct kafka_seen_topic {
+    char *name;
+    int32_t partitions;
+    bool looked_up;    /* known_before is set */
+    bool known_before; /* a position of it was known then */
+};
+
+struct kafka_sink {
+    struct sink base;
+    struct intake *intake;
+    char *node, *brokers, *group;
+    char **topics;
+    size_t topics_count;
+    struct kafka_static_partition *partitions;
+    size_t partitions_count;
+    struct kafka_property *properties;
+    size_t properties_count;
+    const struct decoder *decoder;
+    struct decode_options decode;
+    enum kafka_start_from start_from;
+    int64_t start_timestamp_ms;
+    enum kafka_on_topic_recreated on_topic_recreated;
+    enum kafka_on_out_of_range on_out_of_range;
+    bool leave_on_stop, timestamp_from_record, group_commits;
+    unsigned threads;
+    uint64_t queue_size, max_message_size;
+
+    struct kafka_consumer **consumers;
+    unsigned consumers_count;
+
+    atomic_bool stop_intake, stop;
+    _Atomic(const char *) failed; /* the sink is stopped for good: "fenced" or "fatal" */
+
+    struct mutex lock; /* guards the rest; never held together with a consumer's */
+    struct cond stop_changed;
+    char *cluster_id;
+    struct kafka_seen_topic *seen;
+    size_t seen_count;
+    bool seen_taken;
+    char **away; /* brokers said to be away, host:port */
+    size_t away_count, away_capacity;
+    bool all_away;
+
+    atomic_ullong messages, tombstones, empty, gap_records, refused, stale;
+};
+
+/* kafka_conf.c: the configuration of one consumer, callbacks included. */
+int kafka_conf_new(rd_kafka_conf_t **ret, const struct kafka_sink *s, struct kafka_consumer *c,
+                   unsigned thread_index, struct error *reterr);
+
+/* kafka_consumer.c: the thread. */
+void kafka_consumer_run(void *consumer);
+/* Whether the thread should give up what it waits for. */
+bool kafka_consumer_stopping(const struct kafka_consumer *c);
+
+/* kafka_deliver.c: decodes and hands over messages[0..count), and gives them back to the library. */
+void kafka_deliver(struct kafka_consumer *c, size_t count);
+
+/* kafka_assignment.c: the partitions that a consumer has, and what the library is told of it. */
+struct kafka_partition *kafka_partition_new(const struct kafka_consumer *c, const char *topic,
+                                            int32_t partition);
+void kafka_partition_free(struct kafka_partition *p);
+struct kafka_partition *kafka_partition_find(const struct kafka_consumer *c, const char *topic,
+                                             int32_t partition);
+void kafka_partitions_add(struct kafka_consumer *c, struct kafka_partition *p);
+void kafka_partitions_remove(struct kafka_consumer *c, const char *topic, int32_t partition);
+void kafka_partitions_clear(struct kafka_consumer *c);
+/* Brings the library's assignment in line: every partition at its own next offset, without the halted ones.
+ */
+void kafka_assignment_apply(struct kafka_consumer *c);
+/* Pauses or resumes with the intake. */
+void kafka_assignment_sync_pause(struct kafka_consumer *c);
+/* Not halted, nor waiting for a decision. */
+bool kafka_partition_wanted(const struct kafka_partition *p);
+bool kafka_is_cooperative(const struct kafka_consumer *c);
+
+/* kafka_rebalance.c */
+void kafka_on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t err, rd_kafka_topic_partition_list_t *list,
+                        void *opaque);
+/* Answers the rebalance that is pending, or tries again in the next turn when no broker answers. */
+void kafka_rebalance_serve(struct kafka_consumer *c);
+
+/* kafka_lookup.c: questions to the brokers; each waits KAFKA_LOOKUP_MS at most, ERR_IO if there's no answer.
+ */
+int kafka_lookup_cluster(struct kafka_consumer *c, struct error *reterr);
+int kafka_lookup_committed(struct kafka_consumer *c, rd_kafka_topic_partition_list_t *list,
+                           struct error *reterr);
+/* Each element's offset is a timestamp in ms, or -1 for the end, -2 for the beginning; replaced by the
+ * offset. */
+int kafka_lookup_offsets(struct kafka_consumer *c, rd_kafka_topic_partition_list_t *list,
+                         struct error *reterr);
+/* Fills appeared_later of each partition of the list (bool array). */
+int kafka_lookup_appeared_later(struct kafka_consumer *c, const rd_kafka_topic_partition_list_t *list,
+                                bool *ret_later, struct error *reterr);
+
+/* kafka_check.c */
+/* The first record of a partition that is to be compared; false: drop it. Under the consumer's lock. */
+bool kafka_check_record(struct kafka_consumer *c, struct kafka_partition *p, const rd_kafka_message_t *m);
+struct kafka_fingerprint kafka_fingerprint_of_message(const rd_kafka_message_t *m);
+/* An error that the library delivered among the messages. Under the consumer's lock. */
+void kafka_check_error(struct kafka_consumer *c, const rd_kafka_message_t *m);
+/* Acts on what was found: leaves partitions out of the assignment, asks for watermarks, restarts, revives. */
+void kafka_check_serve(struct kafka_consumer *c);
+/* reason: static text, the metric's label. Under the consumer's lock. */
+void kafka_halt(struct kafka_consumer *c, struct kafka_partition *p, const char *reason, const char *why);
+
+/* kafka_ack.c: the group's offsets. */
+void kafka_ack_serve(struct kafka_consumer *c);
+/* Commits what is durable of all partitions and waits at most timeout_ms for the answer. */
+void kafka_ack_now(struct kafka_consumer *c, int64_t timeout_ms);
+
+/* kafka_log.c */
+void kafka_on_error(rd_kafka_t *rk, int err, const char *reason, void *opaque);
+void kafka_on_log(const rd_kafka_t *rk, int level, const char *facility, const char *text);
+int kafka_on_statistics(rd_kafka_t *rk, char *json, size_t len, void *opaque);
+/* The library gave up for good: says why, and stops the sink. */
+void kafka_fatal(struct kafka_consumer *c);
+bool kafka_all_away(struct kafka_sink *s);
+
+/* kafka_metrics.c */
+void kafka_metrics(struct sink *base, struct buffer *dst);
+
+#endif

@@ -1,0 +1,87 @@
+#include "sinks/kafka/kafka_position.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "src/base/crc32c.h"
+#include "src/base/endian.h"
+
+#define MARK_VERSION 1
+#define MARK_LEN     21
+
+void kafka_position_key(struct buffer *dst, const char *sink, const char *cluster_id, const char *topic,
+                        int32_t partition)
+{
+    buffer_printf(dst, "%s/kafka/%s/%s/%" PRId32, sink, cluster_id, topic, partition);
+}
+
+struct sink_position kafka_position_encode(int64_t next, const struct kafka_fingerprint *fingerprint)
+{
+    struct sink_position position = {.next = (uint64_t)next};
+    if (fingerprint) {
+        position.mark[0] = MARK_VERSION;
+        put_le64(position.mark + 1, (uint64_t)fingerprint->offset);
+        put_le64(position.mark + 9, (uint64_t)fingerprint->timestamp_ms);
+        put_le32(position.mark + 17, fingerprint->crc);
+        position.mark_len = MARK_LEN;
+    }
+    return position;
+}
+
+bool kafka_position_fingerprint(const struct sink_position *position, struct kafka_fingerprint *ret)
+{
+    if (position->mark_len < MARK_LEN || position->mark[0] != MARK_VERSION)
+        return false;
+    struct kafka_fingerprint f = {
+        .offset = (int64_t)get_le64(position->mark + 1),
+        .timestamp_ms = (int64_t)get_le64(position->mark + 9),
+        .crc = get_le32(position->mark + 17),
+    };
+    if (f.offset < 0 || (uint64_t)f.offset >= position->next)
+        return false;
+    *ret = f;
+    return true;
+}
+
+static uint32_t crc_of_field(uint32_t crc, const void *data, size_t len)
+{
+    uint8_t prefix[4];
+    put_le32(prefix, data ? (uint32_t)len : UINT32_MAX);
+    crc = crc32c(crc, prefix, sizeof prefix);
+    return data && len ? crc32c(crc, data, len) : crc;
+}
+
+struct kafka_fingerprint kafka_fingerprint_of(int64_t offset, int64_t timestamp_ms, const void *key,
+                                              size_t key_len, const void *payload, size_t payload_len)
+{
+    uint32_t crc = crc_of_field(0, key, key_len);
+    crc = crc_of_field(crc, payload, payload_len);
+    return (struct kafka_fingerprint){.offset = offset, .timestamp_ms = timestamp_ms, .crc = crc};
+}
+
+bool kafka_fingerprint_equal(const struct kafka_fingerprint *a, const struct kafka_fingerprint *b)
+{
+    return a->offset == b->offset && a->timestamp_ms == b->timestamp_ms && a->crc == b->crc;
+}
+
+void kafka_metadata_format(char dst[KAFKA_METADATA_MAX], const char *store_id, uint64_t commit_number)
+{
+    (void)snprintf(dst, KAFKA_METADATA_MAX, "v1;%s;%" PRIu64, store_id, commit_number);
+}
+
+enum kafka_group_owner kafka_metadata_owner(const void *metadata, size_t len, const char *store_id)
+{
+    const char *text = metadata;
+    if (!text || !len)
+        return KAFKA_OWNER_NONE;
+    const char *id = text + 3;
+    if (len < 3 || memcmp(text, "v1;", 3) != 0)
+        return KAFKA_OWNER_FOREIGN;
+    const char *end = memchr(id, ';', len - 3);
+    if (!end || end == id)
+        return KAFKA_OWNER_FOREIGN;
+    size_t id_len = (size_t)(end - id);
+    bool ours = id_len == strlen(store_id) && memcmp(id, store_id, id_len) == 0;
+    return ours ? KAFKA_OWNER_OURS : KAFKA_OWNER_OTHER_STORE;
+}

@@ -1,0 +1,61 @@
+/*
+ * How a Kafka partition's position is kept in the store. Pure functions.
+ *
+ * Key: "SINK/kafka/CLUSTER-ID/TOPIC/PARTITION", text. None of the parts can hold a slash ([a-z0-9_-] for
+ * sinks, base64url for clusters, [a-zA-Z0-9._-] for topics), so it's unambiguous and readable in `varve
+ * inspect`. Value: next offset, and a mark that tells the topic's record from another topic's of the same
+ * name:
+ *
+ *   offset  size
+ *        0     1  version, 1
+ *        1     8  offset of the last record consumed, little endian
+ *        9     8  its timestamp in ms (-1: it has none), little endian
+ *       17     4  CRC32C over length of key (le32, ~0 for none), key, length of payload (likewise), payload
+ *
+ * Topic ids and leader epochs would do, but librdkafka has them since 2.3 and 2.1; Debian 12 has 2.0.2.
+ */
+#ifndef VARVE_SINKS_KAFKA_KAFKA_POSITION_H
+#define VARVE_SINKS_KAFKA_KAFKA_POSITION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "sinks/sink.h"
+#include "src/base/buffer.h"
+
+struct kafka_fingerprint {
+    int64_t offset;
+    int64_t timestamp_ms;
+    uint32_t crc;
+};
+
+/* Appends the key to an empty or filled buffer. */
+void kafka_position_key(struct buffer *dst, const char *sink, const char *cluster_id, const char *topic,
+                        int32_t partition);
+
+/* fingerprint may be NULL: nothing consumed yet. */
+struct sink_position kafka_position_encode(int64_t next, const struct kafka_fingerprint *fingerprint);
+
+/* False if the position carries no fingerprint, or one that this version can't read. */
+bool kafka_position_fingerprint(const struct sink_position *position, struct kafka_fingerprint *ret);
+
+struct kafka_fingerprint kafka_fingerprint_of(int64_t offset, int64_t timestamp_ms, const void *key,
+                                              size_t key_len, const void *payload, size_t payload_len);
+
+bool kafka_fingerprint_equal(const struct kafka_fingerprint *a, const struct kafka_fingerprint *b);
+
+/* Group metadata "v1;STORE-ID;N": which store's position a committed offset is, and of which commit record.
+ */
+#define KAFKA_METADATA_MAX 128
+void kafka_metadata_format(char dst[KAFKA_METADATA_MAX], const char *store_id, uint64_t commit_number);
+
+enum kafka_group_owner {
+    KAFKA_OWNER_NONE,        /* no offset committed, or one without metadata */
+    KAFKA_OWNER_OURS,        /* this store's */
+    KAFKA_OWNER_OTHER_STORE, /* another Varve's */
+    KAFKA_OWNER_FOREIGN,     /* somebody else's words */
+};
+enum kafka_group_owner kafka_metadata_owner(const void *metadata, size_t len, const char *store_id);
+
+#endif

@@ -1,0 +1,265 @@
+/*
+ * Assignments come and go.
+ *
+ * The library calls back from inside consume_batch_queue, when it has collected messages that nobody has seen
+ * yet. So the callback only notes what is asked, and the loop answers when the call has returned: first those
+ * messages are delivered (revoke) or dropped (there can be none before an assign), then the store is flushed,
+ * then partitions are let go. The group waits for the answer; no message of the next assignment can get mixed
+ * with those of this one.
+ */
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "sinks/kafka/kafka_internal.h"
+#include "src/base/alloc.h"
+#include "src/base/cleanup.h"
+#include "src/base/clock.h"
+#include "src/base/log.h"
+
+/* Static partitions don't need the group: after that long its offsets are taken as unknown. */
+#define GROUP_PATIENCE_MS (10 * SECOND_MS)
+
+static void unassign(struct kafka_consumer *c, const rd_kafka_topic_partition_list_t *list)
+{
+    if (!kafka_is_cooperative(c)) {
+        (void)rd_kafka_assign(c->rk, NULL);
+        return;
+    }
+    rd_kafka_error_t *error = rd_kafka_incremental_unassign(c->rk, list);
+    if (error) {
+        log_warning("sink %s: can't let partitions go: %s", c->sink->base.name, rd_kafka_error_string(error));
+        rd_kafka_error_destroy(error);
+    }
+}
+
+void kafka_on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t err, rd_kafka_topic_partition_list_t *list,
+                        void *opaque)
+{
+    struct kafka_consumer *c = opaque;
+    (void)rk;
+    if (c->closing ||
+        (err != RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS && err != RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS)) {
+        if (!c->closing)
+            log_warning("sink %s: rebalance: %s", c->sink->base.name, rd_kafka_err2str(err));
+        if (c->closing && err == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS && kafka_is_cooperative(c))
+            return;
+        unassign(c, list);
+        return;
+    }
+    if (c->pending_list)
+        rd_kafka_topic_partition_list_destroy(c->pending_list);
+    c->pending_list = rd_kafka_topic_partition_list_copy(list);
+    c->pending = err == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS ? KAFKA_PENDING_ASSIGN : KAFKA_PENDING_REVOKE;
+    c->pending_since_ms = clock_monotonic_ms();
+    c->pending_said = false;
+}
+
+static void pending_done(struct kafka_consumer *c)
+{
+    rd_kafka_topic_partition_list_destroy(c->pending_list);
+    c->pending_list = NULL;
+    c->pending = KAFKA_PENDING_NONE;
+}
+
+static void flush_and_commit(struct kafka_consumer *c)
+{
+    struct kafka_sink *s = c->sink;
+    struct error error = {0};
+    if (s->intake->ops->paused(s->intake)) {
+        log_warning("sink %s: intake is paused, so partitions are let go without a flush", s->base.name);
+    } else if (s->intake->ops->flush(s->intake, KAFKA_FLUSH_MS, &error) < 0) {
+        log_warning("sink %s: partitions are let go before their rows are durable: %s", s->base.name,
+                    error.message);
+    }
+    kafka_ack_now(c, KAFKA_COMMIT_MS);
+}
+
+static void serve_revoke(struct kafka_consumer *c)
+{
+    rd_kafka_topic_partition_list_t *list = c->pending_list;
+    bool lost = rd_kafka_assignment_lost(c->rk) != 0;
+    log_info("sink %s: %s %d partition(s)", c->sink->base.name, lost ? "lost" : "giving up", list->cnt);
+    if (!lost && list->cnt)
+        flush_and_commit(c);
+
+    /* Incrementally, only what the library has: a halted partition isn't there. */
+    rd_kafka_topic_partition_list_t *attached = rd_kafka_topic_partition_list_new(list->cnt);
+    for (int i = 0; i < list->cnt; i++) {
+        const rd_kafka_topic_partition_t *e = &list->elems[i];
+        const struct kafka_partition *p = kafka_partition_find(c, e->topic, e->partition);
+        if (p && p->attached)
+            rd_kafka_topic_partition_list_add(attached, e->topic, e->partition);
+    }
+    for (int i = 0; i < list->cnt; i++)
+        kafka_partitions_remove(c, list->elems[i].topic, list->elems[i].partition);
+    if (!kafka_is_cooperative(c))
+        kafka_partitions_clear(c);
+    unassign(c, attached);
+    rd_kafka_topic_partition_list_destroy(attached);
+    pending_done(c);
+}
+
+struct start {
+    struct kafka_partition *p;
+    struct kafka_start_decision decision;
+    struct sink_position own;
+};
+
+static int ask_group(struct kafka_consumer *c, rd_kafka_topic_partition_list_t *list, struct error *reterr)
+{
+    for (int i = 0; i < list->cnt; i++)
+        list->elems[i].offset = RD_KAFKA_OFFSET_INVALID;
+    if (!c->sink->group_commits)
+        return 0;
+    int r = kafka_lookup_committed(c, list, reterr);
+    if (r < 0 && c->sink->partitions_count &&
+        clock_monotonic_ms() - c->pending_since_ms > GROUP_PATIENCE_MS) {
+        log_warning("sink %s: going on without the group's offsets: %s", c->sink->base.name, reterr->message);
+        for (int i = 0; i < list->cnt; i++)
+            list->elems[i].offset = RD_KAFKA_OFFSET_INVALID;
+        return 0;
+    }
+    return r;
+}
+
+/* Replaces FROM_EARLIEST, FROM_LATEST and FROM_TIMESTAMP by offsets. */
+static int ask_offsets(struct kafka_consumer *c, struct start *starts, size_t count, struct error *reterr)
+{
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)count);
+    rd_kafka_topic_partition_list_t *ends = rd_kafka_topic_partition_list_new((int)count);
+    for (size_t i = 0; i < count; i++) {
+        enum kafka_start_source source = starts[i].decision.source;
+        if (source < KAFKA_FROM_EARLIEST)
+            continue;
+        rd_kafka_topic_partition_list_add(list, starts[i].p->topic, starts[i].p->partition)->offset =
+            source == KAFKA_FROM_EARLIEST ? RD_KAFKA_OFFSET_BEGINNING
+            : source == KAFKA_FROM_LATEST ? RD_KAFKA_OFFSET_END
+                                          : c->sink->start_timestamp_ms;
+    }
+    int r = kafka_lookup_offsets(c, list, reterr);
+    /* A time after the last record: its end. */
+    for (int i = 0; r == 0 && i < list->cnt; i++) {
+        if (list->elems[i].offset < 0)
+            rd_kafka_topic_partition_list_add(ends, list->elems[i].topic, list->elems[i].partition)->offset =
+                RD_KAFKA_OFFSET_END;
+    }
+    if (r == 0)
+        r = kafka_lookup_offsets(c, ends, reterr);
+    for (size_t i = 0; r == 0 && i < count; i++) {
+        struct kafka_start_decision *d = &starts[i].decision;
+        if (d->source < KAFKA_FROM_EARLIEST)
+            continue;
+        const rd_kafka_topic_partition_t *e =
+            rd_kafka_topic_partition_list_find(list, starts[i].p->topic, starts[i].p->partition);
+        if (e && e->offset < 0)
+            e = rd_kafka_topic_partition_list_find(ends, starts[i].p->topic, starts[i].p->partition);
+        if (!e || e->offset < 0)
+            r = error_set(reterr, ERR_IO, "no offset to start at for %s/%" PRId32, starts[i].p->topic,
+                          starts[i].p->partition);
+        else
+            d->offset = e->offset;
+    }
+    rd_kafka_topic_partition_list_destroy(list);
+    rd_kafka_topic_partition_list_destroy(ends);
+    return r;
+}
+
+static void decide(struct kafka_consumer *c, const rd_kafka_topic_partition_list_t *list, const bool *later,
+                   struct start *starts)
+{
+    struct kafka_sink *s = c->sink;
+    for (int i = 0; i < list->cnt; i++) {
+        const rd_kafka_topic_partition_t *e = &list->elems[i];
+        struct start *start = &starts[i];
+        start->p = kafka_partition_new(c, e->topic, e->partition);
+        struct kafka_start_input in = {
+            .own_known = s->intake->ops->position(s->intake, start->p->key.data, (uint32_t)start->p->key.len,
+                                                  &start->own),
+            .group = e->offset,
+            .owner = kafka_metadata_owner(e->metadata, e->metadata_size, s->intake->ops->store_id(s->intake)),
+            .start_from = s->start_from,
+            .appeared_later = later[i],
+        };
+        in.own = in.own_known ? (int64_t)start->own.next : 0;
+        start->decision = kafka_start_decide(&in);
+        if (in.owner == KAFKA_OWNER_OURS)
+            start->p->commit_sent = e->offset;
+        if (start->decision.warn_group_moved)
+            log_warning("sink %s: group %s has offset %" PRId64 " for %s/%" PRId32
+                        ", set by somebody else; the store's "
+                        "position %" PRId64 " counts. To move it: varve offsets reset",
+                        s->base.name, s->group, e->offset, e->topic, e->partition, in.own);
+    }
+}
+
+static void begin_partitions(struct kafka_consumer *c, struct start *starts, size_t count)
+{
+    static const char *const source_names[] = {
+        [KAFKA_FROM_OWN] = "the store's",        [KAFKA_FROM_GROUP] = "the group's",
+        [KAFKA_FROM_EARLIEST] = "earliest",      [KAFKA_FROM_LATEST] = "latest",
+        [KAFKA_FROM_TIMESTAMP] = "by timestamp",
+    };
+    struct kafka_sink *s = c->sink;
+    for (size_t i = 0; i < count; i++) {
+        struct kafka_partition *p = TAKE(starts[i].p);
+        const struct kafka_start_decision *d = &starts[i].decision;
+        p->next = d->offset;
+        p->dirty = true;
+        if (d->record) {
+            struct sink_position position = kafka_position_encode(d->offset, NULL);
+            s->intake->ops->set_position(s->intake, p->key.data, (uint32_t)p->key.len, &position);
+        } else {
+            p->check = kafka_position_fingerprint(&starts[i].own, &p->expected);
+        }
+        if (count <= 16)
+            log_info("sink %s: reading %s/%" PRId32 " from offset %" PRId64 " (%s)", s->base.name, p->topic,
+                     p->partition, p->next, source_names[d->source]);
+        kafka_partitions_add(c, p);
+    }
+    if (count > 16)
+        log_info("sink %s: reading %zu more partitions", s->base.name, count);
+}
+
+static void serve_assign(struct kafka_consumer *c)
+{
+    rd_kafka_topic_partition_list_t *list = c->pending_list;
+    size_t count = (size_t)list->cnt;
+    struct start *starts = xcalloc(count + 1, sizeof *starts);
+    bool *later = xcalloc(count + 1, sizeof *later);
+    struct error error = {0};
+
+    int r = kafka_lookup_cluster(c, &error);
+    if (r == 0 && !kafka_consumer_stopping(c))
+        r = ask_group(c, list, &error);
+    if (r == 0 && !kafka_consumer_stopping(c))
+        r = kafka_lookup_appeared_later(c, list, later, &error);
+    if (r == 0 && !kafka_consumer_stopping(c)) {
+        decide(c, list, later, starts);
+        r = ask_offsets(c, starts, count, &error);
+    }
+    if (kafka_consumer_stopping(c)) {
+        /* What isn't begun isn't ours. */
+    } else if (r == 0) {
+        if (!kafka_is_cooperative(c))
+            kafka_partitions_clear(c);
+        begin_partitions(c, starts, count);
+        kafka_assignment_apply(c);
+        pending_done(c);
+    } else if (!c->pending_said) {
+        c->pending_said = true;
+        log_warning("sink %s: can't begin %zu partition(s) yet: %s; trying on", c->sink->base.name, count,
+                    error.message);
+    }
+    for (size_t i = 0; i < count; i++)
+        kafka_partition_free(starts[i].p);
+    free(starts);
+    free(later);
+}
+
+void kafka_rebalance_serve(struct kafka_consumer *c)
+{
+    if (c->pending == KAFKA_PENDING_REVOKE)
+        serve_revoke(c);
+    else if (c->pending == KAFKA_PENDING_ASSIGN)
+        serve_assign(c);
+}
