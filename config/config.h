@@ -128,9 +128,9 @@ struct config {
 
 /* What the broker's library knows and this folder doesn't. Any member may be NULL: then it isn't checked. */
 struct config_hooks {
-    /* Nonzero if Varve sets this librdkafka property itself; *ret_reason (static text) says why, or which key
-     * of ours does it. */
-    int (*kafka_property_owned)(const char *key, const char **ret_reason);
+    /* Whether Varve sets this librdkafka property itself; then *ret_reason (static text) says why, or which
+     * key of ours does it. */
+    bool (*kafka_property_owned)(const char *key, const char **ret_reason);
     /* 0 if librdkafka takes the property with that value, else ERR_INVALID. */
     int (*kafka_property_check)(const char *key, const char *value, struct error *reterr);
 };

@@ -1,0 +1,192 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/config_read.h"
+
+#define NODE_LENGTH_MAX       64
+#define NAME_LENGTH_MAX       64
+#define STORE_PATH_LENGTH_MAX 3000 /* what lies below still has to fit into PATH_MAX */
+
+struct yaml_position config_position_of(const struct yaml_node *mapping, const char *key)
+{
+    const struct yaml_node *value = yaml_node_get(mapping, key);
+    if (value)
+        return value->position;
+    return mapping ? mapping->position : (struct yaml_position){1, 1};
+}
+
+static bool consists_of(const char *s, const char *characters, size_t length_max)
+{
+    size_t length = strlen(s);
+    return length && length <= length_max && strspn(s, characters) == length;
+}
+
+/* A node is part of group.instance.id, for which Kafka takes what it takes for topic names. */
+static void check_node(struct config_reader *r, const struct config_place *file, const struct yaml_node *root)
+{
+    static const char characters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
+    struct config_place place = {.parent = file, .name = "node"};
+    char quoted[CONFIG_QUOTE_MAX];
+    const struct config *cfg = r->cfg;
+    if (!cfg->node || consists_of(cfg->node, characters, NODE_LENGTH_MAX))
+        return;
+    config_report(
+        r, config_position_of(root, "node"), &place,
+        "%s\"%s\" can't be part of a member id; write 1 to 64 of the characters A-Z, a-z, 0-9, . _ -",
+        yaml_node_get(root, "node") ? "" : "the host name ",
+        config_quote(config_shown(cfg, cfg->node), quoted));
+}
+
+/* The length of a path without slashes at its end. */
+static size_t path_length(const char *path)
+{
+    size_t n = strlen(path);
+    while (n && path[n - 1] == '/')
+        n--;
+    return n;
+}
+
+/* Whether path is directory or lies below it. Both absolute, compared as written. */
+static bool path_is_within(const char *path, const char *directory)
+{
+    size_t n = path_length(directory);
+    return !strncmp(path, directory, n) && (path[n] == '/' || !path[n]);
+}
+
+static bool check_absolute(struct config_reader *r, const struct config_place *place, struct yaml_position at,
+                           const char *path)
+{
+    char quoted[CONFIG_QUOTE_MAX];
+    config_quote(config_shown(r->cfg, path), quoted);
+    if (path[0] != '/')
+        config_report(r, at, place, "\"%s\" is not an absolute path; start it with /", quoted);
+    else if (strlen(path) > STORE_PATH_LENGTH_MAX)
+        config_report(r, at, place, "a path of %zu characters; write at most %d", strlen(path),
+                      STORE_PATH_LENGTH_MAX);
+    else if (!path_length(path))
+        config_report(r, at, place, "\"%s\" is the root of the file system; name a directory of its own",
+                      quoted);
+    else if (strstr(path, "/../") || (strlen(path) >= 3 && !strcmp(path + strlen(path) - 3, "/..")))
+        config_report(r, at, place, "\"%s\" goes through ..; write the directory itself", quoted);
+    else
+        return true;
+    return false;
+}
+
+static void check_paths(struct config_reader *r, const struct config_place *file,
+                        const struct yaml_node *root)
+{
+    const struct config *cfg = r->cfg;
+    struct config_place storage = {.parent = file, .name = "storage"};
+    struct config_place storage_path = {.parent = &storage, .name = "path"};
+    struct config_place rejects = {.parent = file, .name = "rejects"};
+    struct config_place rejects_path = {.parent = &rejects, .name = "path"};
+    const struct yaml_node *rejects_node = yaml_node_get(root, "rejects");
+    if (!cfg->storage.path ||
+        !check_absolute(r, &storage_path, config_position_of(yaml_node_get(root, "storage"), "path"),
+                        cfg->storage.path))
+        return;
+    struct yaml_position at = config_position_of(rejects_node, "path");
+    if (!cfg->rejects.path || !check_absolute(r, &rejects_path, at, cfg->rejects.path))
+        return;
+    /* A stock server deletes or refuses what it doesn't know below data/ and indexdb/. */
+    char own[STORE_PATH_LENGTH_MAX + 16];
+    snprintf(own, sizeof own, "%.*s/varve", (int)path_length(cfg->storage.path), cfg->storage.path);
+    bool in_own_folder =
+        path_is_within(cfg->rejects.path, own) && path_length(cfg->rejects.path) > strlen(own);
+    if (path_is_within(cfg->rejects.path, cfg->storage.path) && !in_own_folder)
+        config_report(r, at, &rejects_path,
+                      "lies among the store's own files; write a path below %s/, or outside storage.path",
+                      config_shown(cfg, cfg->storage.path) == cfg->storage.path ? own
+                                                                                : "<storage.path>/varve");
+}
+
+static void check_http(struct config_reader *r, const struct config_place *file, const struct yaml_node *root)
+{
+    const struct config_http *http = &r->cfg->http;
+    const struct yaml_node *node = yaml_node_get(root, "http");
+    const struct yaml_node *auth_node = yaml_node_get(node, "auth");
+    struct config_place place = {.parent = file, .name = "http"};
+    struct config_place auth = {.parent = &place, .name = "auth"};
+    struct config_place username = {.parent = &auth, .name = "username"};
+    struct config_place listen = {.parent = &place, .name = "listen"};
+    if (http->username && http->password && !*http->username != !*http->password)
+        config_report(r, config_position_of(auth_node, *http->username ? "username" : "password"), &auth,
+                      "a %s without a %s; give both or none", *http->username ? "username" : "password",
+                      *http->username ? "password" : "username");
+    if (http->username && strchr(http->username, ':'))
+        config_report(r, config_position_of(auth_node, "username"), &username,
+                      "holds a colon, which HTTP's basic authentication can't carry; leave it out");
+    for (size_t i = 0; i < http->listen_count; i++) {
+        for (size_t j = 0; j < i; j++) {
+            const struct yaml_node *list = yaml_node_get(node, "listen");
+            struct config_place at = {.parent = &listen, .index = i};
+            if (http->listen[i].port == http->listen[j].port &&
+                !strcmp(http->listen[i].host, http->listen[j].host))
+                config_report(r, list->items[i]->position, &at, "is listed twice; keep one");
+        }
+    }
+}
+
+/* All buffers count against the memory limit, so the queues alone must leave room below it. */
+static void check_memory(struct config_reader *r, const struct config_place *file,
+                         const struct yaml_node *root)
+{
+    const struct config *cfg = r->cfg;
+    struct config_place storage = {.parent = file, .name = "storage"};
+    struct config_place limit = {.parent = &storage, .name = "memory_limit"};
+    char queues_text[CONFIG_VALUE_TEXT_MAX], limit_text[CONFIG_VALUE_TEXT_MAX];
+    uint64_t queues_bytes = 0;
+    for (size_t i = 0; i < cfg->sinks_count; i++)
+        queues_bytes += cfg->sinks[i].queue_size_bytes;
+    if (!cfg->storage.memory_limit.percent && queues_bytes >= cfg->storage.memory_limit.bytes && queues_bytes)
+        config_report(r, config_position_of(yaml_node_get(root, "storage"), "memory_limit"), &limit,
+                      "%s is no more than the queue_size of all sinks together, %s; raise it or lower them",
+                      config_format_size(cfg->storage.memory_limit.bytes, limit_text),
+                      config_format_size(queues_bytes, queues_text));
+}
+
+/* Names key positions and metrics, groups key offsets: neither may be shared. */
+static void check_sink_identity(struct config_reader *r, const struct config_place *place, size_t i,
+                                const struct yaml_node *nodes)
+{
+    static const char characters[] = "abcdefghijklmnopqrstuvwxyz0123456789_-";
+    const struct config_sink *sinks = r->cfg->sinks;
+    const struct yaml_node *node = nodes->items[i];
+    struct config_place name = {.parent = place, .name = "name"}, group = {.parent = place, .name = "group"};
+    char quoted[CONFIG_QUOTE_MAX];
+    if (sinks[i].name && !consists_of(sinks[i].name, characters, NAME_LENGTH_MAX))
+        config_report(r, config_position_of(node, "name"), &name,
+                      "\"%s\" is no sink's name; write 1 to 64 of the characters a-z, 0-9, _ -",
+                      config_quote(config_shown(r->cfg, sinks[i].name), quoted));
+    for (size_t j = 0; j < i; j++) {
+        if (sinks[i].name && sinks[j].name && !strcmp(sinks[i].name, sinks[j].name))
+            config_report(r, config_position_of(node, "name"), &name,
+                          "\"%s\" is the name of sinks[%zu] too (line %u); give each sink its own",
+                          config_quote(config_shown(r->cfg, sinks[i].name), quoted), j,
+                          config_position_of(nodes->items[j], "name").line);
+        if (sinks[i].group && sinks[j].group && !strcmp(sinks[i].group, sinks[j].group))
+            config_report(r, config_position_of(node, "group"), &group,
+                          "\"%s\" is the group of sinks[%zu] too (line %u); give each sink its own",
+                          config_quote(config_shown(r->cfg, sinks[i].group), quoted), j,
+                          config_position_of(nodes->items[j], "group").line);
+    }
+}
+
+void config_check(struct config_reader *r, const struct yaml_node *root)
+{
+    const struct config *cfg = r->cfg;
+    const struct yaml_node *sinks = yaml_node_get(root, "sinks");
+    struct config_place file = {0};
+    struct config_place sinks_place = {.parent = &file, .name = "sinks"};
+    check_node(r, &file, root);
+    check_paths(r, &file, root);
+    check_http(r, &file, root);
+    check_memory(r, &file, root);
+    for (size_t i = 0; i < cfg->sinks_count; i++) {
+        struct config_place place = {.parent = &sinks_place, .index = i};
+        check_sink_identity(r, &place, i, sinks);
+        if (cfg->sinks[i].type == CONFIG_SINK_KAFKA && sinks->items[i]->kind == YAML_KIND_MAPPING)
+            config_check_kafka_sink(r, &place, &cfg->sinks[i], sinks->items[i]);
+    }
+}
