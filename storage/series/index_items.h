@@ -47,6 +47,9 @@ enum index_kind {
 
 #define INDEX_IDS_PER_ROW_MAX 64u
 
+/* Between name and TSID in rows of kinds 0 and 7. */
+#define INDEX_NAME_SEPARATOR 0x02
+
 /* First byte of special tag keys. */
 #define INDEX_KEY_COMPOSITE     0xfe
 #define INDEX_KEY_REVERSE_GROUP 0xff

@@ -9,7 +9,6 @@
 #ifndef VARVE_STORAGE_SERIES_SERIES_REGISTRY_H
 #define VARVE_STORAGE_SERIES_SERIES_REGISTRY_H
 
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -17,6 +16,7 @@
 #include "src/base/error.h"
 #include "storage/block/tsid.h"
 #include "storage/mergeset/items.h"
+#include "storage/series/series_ranks.h"
 
 struct series_registry;
 
@@ -44,21 +44,8 @@ uint64_t series_registry_next_metric_id(struct series_registry *reg);
 /* Bytes of memory held, snapshots aside. */
 size_t series_registry_memory(struct series_registry *reg);
 
-/* All series in TSID order, at one moment. Immutable, counted. The first three fields are laid out as
- * struct series_ranks of storage/part/inmemory_part.h. */
-struct series_ranks_snapshot {
-    const uint32_t *rank_by_series; /* handle -> place in the order; count entries */
-    const struct tsid *tsid_by_rank;
-    size_t count;
-    const uint32_t *series_by_rank; /* the inverse of rank_by_series */
-    atomic_uint refs;
-};
-
 /* A reference to the current snapshot, which holds every series added before the call. Built anew only if
  * there were some: the new ones are sorted and merged into the old order. Drop it with series_ranks_unref. */
 void series_registry_ranks(struct series_registry *reg, struct series_ranks_snapshot **ret_snapshot);
-struct series_ranks_snapshot *series_ranks_ref(struct series_ranks_snapshot *snapshot);
-/* NULL is fine; returns NULL. */
-struct series_ranks_snapshot *series_ranks_unref(struct series_ranks_snapshot *snapshot);
 
 #endif
