@@ -8,12 +8,13 @@
  * - number_scan: text straight to (mantissa, exponent), taken where the outcome is provably the same. The
  * proof: let m be the digits without the point, at most 2^53, and k the number of fraction digits; then
  * trailing zeros are stripped from m, each with one of k. k <= 0: the value is exact as a double, and
- * FromFloat (format 4.1, step 1) strips the zeros as we do. k > 0, m < 10^11, 10^-6 <= m / 10^k <= 10^6:
+ * FromFloat (format 4.1, step 1) strips the zeros as we do. k > 0, m < 10^11, 10^-6 < m / 10^k <= 10^6:
  * FromFloat multiplies by 100 until r * 10^12 < w or (1 - r) * 10^12 < w (w whole part, r rest). While j > 0
  * fraction digits are left, r is at least 10^-j short of both neighbours, and w < 10^(11-j), so neither
  * holds, by a factor of ten; rounding moves them by 10^-15 of w at most. When none is left, the double is
- * within 10^-15 of an integer, so one holds at once; w = 0 can't hide it because 0.01, 0.0001 and 0.000001
- * times 100 come out exactly (tested). One zero is then stripped: k is odd.
+ * within 10^-15 of an integer, so one holds at once unless w = 0, which takes m = 1 and an even k: 0.01 and
+ * 0.0001 come out exactly all the same, 0.000001 doesn't (it's stored as 10 * 10^-7) and is left out above.
+ * If k is odd the loop ends with a zero more, and that one it strips.
  *
  * Pure, any thread. Text isn't NUL-terminated.
  */
@@ -134,7 +135,7 @@ static inline bool number_normalize(uint64_t m, unsigned fraction, struct decima
         if (m >= NUMBER_SHORT_LIMIT || exponent < -12)
             return false;
         uint64_t scale = number_pow10[-exponent];
-        if (m > scale * 1000000 || m * 1000000 < scale)
+        if (m > scale * 1000000 || m * 1000000 <= scale)
             return false;
     }
     *ret = (struct decimal){(int64_t)m, (int16_t)exponent};
@@ -182,8 +183,8 @@ static inline struct number_scan number_scan(const char *text, const char *limit
         }
         scan.is_integer = fraction == 0;
         if (!number_normalize(m, fraction, &scan.value))
-            scan.end = NULL;
-        else if (scan.is_negative)
+            return number_scan_slowly(text, limit);
+        if (scan.is_negative)
             scan.value.mantissa = -scan.value.mantissa;
         return scan;
     }
