@@ -36,6 +36,8 @@ struct storage_hooks {
     /* Nothing can be written any more (EIO, a damaged journal): the process must end without acknowledging.
      */
     void (*fatal)(void *context, const struct error *error);
+    /* Something is wrong that the store lives with (a merge met a damaged part): for the log. */
+    void (*problem)(void *context, const struct error *error);
     /* The disk is full (true), or has room again (false): intake must wait meanwhile. */
     void (*disk_full)(void *context, bool full, const struct error *error);
     /* Length of the reject log, read at the cut with all writers held; and its fsync before the record. May

@@ -1,0 +1,250 @@
+/*
+ * The commit (architecture 3): cut, stage, record, publish. The record's sync is the one point at which rows
+ * of all months, their index and all positions become durable.
+ */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "src/base/alloc.h"
+#include "src/base/cleanup.h"
+#include "src/base/clock.h"
+#include "src/base/fault_point.h"
+#include "storage/storage_impl.h"
+
+int storage_fail(struct storage *st, const struct error *error)
+{
+    if (!atomic_exchange(&st->failed, true)) {
+        if (st->hooks.fatal)
+            st->hooks.fatal(st->hooks.context, error);
+        storage_wake(st);
+    }
+    return error->code;
+}
+
+/* --- 1. cut --- */
+
+/* Rows and positions of all writers at one moment. Returns the number of the commit that they belong to. */
+static uint64_t cut(struct storage *st)
+{
+    struct shard_list list = {0};
+    mutex_lock(&st->flush_lock);
+    storage_lock_writers(st);
+    uint64_t n = st->next_commit++;
+    storage_take_rows(st, &list, true);
+    mutex_lock(&st->positions_lock);
+    position_table_take_changes(&st->positions, &st->cut_positions);
+    mutex_unlock(&st->positions_lock);
+    if (st->hooks.reject_log_length)
+        st->cut_reject_log_length = st->hooks.reject_log_length(st->hooks.context);
+    storage_unlock_writers(st);
+    storage_add_inmemory_parts(st, &list, n);
+    mutex_unlock(&st->flush_lock);
+    return n;
+}
+
+/* --- 2. stage --- */
+
+static int stage(struct storage *st, uint64_t n, struct staged_parts *staged, struct error *reterr)
+{
+    size_t count;
+    struct partition **partitions = table_partitions(&st->table, &count);
+    int r = 0;
+    for (size_t i = 0; i < count && r == 0; i++)
+        r = partition_flush_inmemory_parts(partitions[i], n, staged, reterr);
+    /* The index after the rows: it holds every index row that they need. */
+    for (size_t i = 0; i < count && r == 0; i++)
+        r = partition_flush_inmemory_index(partitions[i], n, staged, reterr);
+    free(partitions);
+    if (r == 0 && st->hooks.reject_log_sync)
+        r = st->hooks.reject_log_sync(st->hooks.context, reterr);
+    return r;
+}
+
+static void remove_staging(struct storage *st, uint64_t n)
+{
+    _cleanup_free_ char *dir = xasprintf("%s/" DIR_STAGING "/%" PRIu64, st->root, n);
+    (void)fs_remove_tree(st->table.env.fs, dir, NULL);
+}
+
+/* --- 3. record --- */
+
+static int append(struct storage *st, const struct commit_record *record, struct error *reterr)
+{
+    bool fate_open;
+    FAULT_POINT("commit.before_record");
+    int r = journal_append(&st->journal, record, &fate_open, reterr);
+    if (r < 0)
+        return fate_open ? ERR_IO : r;
+    FAULT_POINT("commit.recorded");
+    atomic_store(&st->table.env.published_durable, record->published);
+    return 0;
+}
+
+static int record_commit(struct storage *st, uint64_t n, const struct staged_parts *staged,
+                         struct error *reterr)
+{
+    struct commit_record record = {
+        .n = n,
+        .published = st->published,
+        .time_ms = clock_now_ms(),
+        .reject_log_length = st->cut_reject_log_length,
+    };
+    for (size_t i = 0; i < staged->count; i++)
+        commit_record_add_part(&record, staged->items[i].part->place, staged->items[i].pt->month.name,
+                               staged->items[i].part->name);
+    position_table_apply(&record.positions, &st->cut_positions);
+    int r = append(st, &record, reterr);
+    commit_record_release(&record);
+    return r;
+}
+
+/* The record is durable: searches see the staged parts, sources may be acknowledged. */
+static void adopt(struct storage *st, uint64_t n, struct staged_parts *staged)
+{
+    for (size_t i = 0; i < staged->count; i++) {
+        struct staged_part *s = &staged->items[i];
+        struct part_list fresh = {0};
+        part_list_add(&fresh, part_ref(s->part));
+        for (size_t k = 0; k < s->sources.count; k++)
+            if (s->sources.parts[k]->inmemory)
+                atomic_fetch_sub(&st->buffered_bytes, s->sources.parts[k]->inmemory->memory_bytes);
+        part_set_replace(partition_set(s->pt, s->part->place), &s->sources, &fresh);
+        part_list_release(&fresh);
+        part_list_release(&s->sources);
+    }
+    mutex_lock(&st->positions_lock);
+    position_table_apply(&st->durable, &st->cut_positions);
+    mutex_unlock(&st->positions_lock);
+    position_table_release(&st->cut_positions);
+    atomic_store(&st->commit_number, n);
+    atomic_store(&st->last_commit_ms, clock_monotonic_ms());
+    atomic_fetch_add(&st->commits_total, 1);
+}
+
+/* --- 4. publish --- */
+
+static int publish(struct storage *st, struct error *reterr)
+{
+    struct staged_parts *staged = &st->unpublished;
+    for (int index = 1; index >= 0; index--) { /* index before data */
+        for (size_t i = 0; i < staged->count; i++) {
+            if ((staged->items[i].part->place == PLACE_INDEX) != index)
+                continue;
+            int r = partition_publish(&staged->items[i], st->unpublished_commit, reterr);
+            if (r < 0)
+                return r;
+            FAULT_POINT("publish.parts_json");
+        }
+        if (index)
+            FAULT_POINT("publish.index");
+    }
+    staged_parts_release(staged);
+    remove_staging(st, st->unpublished_commit);
+    st->published = st->unpublished_commit;
+    FAULT_POINT("commit.published");
+    return 0;
+}
+
+/* A record of its own for what was published, when no commit follows that would say so. */
+static int record_published(struct storage *st, struct error *reterr)
+{
+    uint64_t n = atomic_load(&st->commit_number);
+    if (st->published == atomic_load(&st->table.env.published_durable) || st->published != n)
+        return 0;
+    struct commit_record record = {
+        .n = n,
+        .published = n,
+        .time_ms = clock_now_ms(),
+        .reject_log_length = st->cut_reject_log_length,
+    };
+    return append(st, &record, reterr);
+}
+
+int storage_fold_journal(struct storage *st, bool stop, struct error *reterr)
+{
+    const struct fs *fs = st->table.env.fs;
+    _cleanup_free_ char *checkpoint = xasprintf("%s/" FILE_CHECKPOINT, st->root);
+    _cleanup_free_ char *journal = xasprintf("%s/" FILE_JOURNAL, st->root);
+    struct checkpoint c = {
+        .n = atomic_load(&st->commit_number),
+        .time_ms = clock_now_ms(),
+        .reject_log_length = st->cut_reject_log_length,
+    };
+    memcpy(c.store_id, st->journal.store_id, STORE_ID_BYTES);
+    mutex_lock(&st->positions_lock);
+    position_table_apply(&c.positions, &st->durable);
+    mutex_unlock(&st->positions_lock);
+    int r = checkpoint_write(&c, fs, checkpoint, reterr);
+    checkpoint_release(&c);
+    if (r < 0)
+        return r;
+    if (stop) {
+        _cleanup_free_ char *varve = xasprintf("%s/" DIR_VARVE, st->root);
+        r = fs->ops->unlink(fs, journal, reterr);
+        return r < 0 ? r : fs->ops->sync_dir(fs, varve, reterr);
+    }
+    struct journal fresh;
+    r = journal_create(&fresh, fs, journal, st->journal.store_id, c.n, reterr);
+    if (r < 0)
+        return r;
+    journal_release(&st->journal);
+    st->journal = fresh;
+    atomic_store(&st->table.env.published_durable, c.n);
+    return 0;
+}
+
+/* --- a round --- */
+
+static int commit_cut(struct storage *st, struct error *reterr)
+{
+    uint64_t n = cut(st);
+    struct staged_parts staged = {0};
+    int r = stage(st, n, &staged, reterr);
+    bool empty = staged.count == 0 && st->cut_positions.count == 0;
+    if (r == 0 && empty)
+        return record_published(st, reterr);
+    if (r == 0)
+        r = record_commit(st, n, &staged, reterr);
+    if (r < 0) {
+        /* Rows stay in memory under their number, positions in cut_positions: the next cut takes them along.
+         */
+        staged_parts_release(&staged);
+        remove_staging(st, n);
+        return r;
+    }
+    adopt(st, n, &staged);
+    st->unpublished = staged;
+    st->unpublished_commit = n;
+    if (st->hooks.durable)
+        st->hooks.durable(st->hooks.context, n);
+    FAULT_POINT("commit.acknowledged");
+    return publish(st, reterr);
+}
+
+int storage_commit(struct storage *st, struct error *reterr)
+{
+    if (atomic_load(&st->failed))
+        return error_set(reterr, ERR_IO, "the store has failed; see the log");
+    int64_t start = clock_monotonic_ms();
+    struct error error = {0};
+    int r = 0;
+    if (st->published < atomic_load(&st->commit_number))
+        r = publish(st, &error);
+    if (r == 0)
+        r = commit_cut(st, &error);
+    if (r == 0 && journal_wants_fold(&st->journal))
+        r = storage_fold_journal(st, false, &error);
+    if (r < 0) {
+        atomic_fetch_add(&st->commit_failures_total, 1);
+        if (reterr)
+            *reterr = error;
+        if (r != ERR_FULL)
+            return storage_fail(st, &error);
+        return r;
+    }
+    uint64_t took = (uint64_t)(clock_monotonic_ms() - start);
+    atomic_store(&st->flush_ms_last, took);
+    atomic_fetch_add(&st->flush_ms_total, took);
+    return 0;
+}

@@ -1,0 +1,36 @@
+/*
+ * Series lookup on a cache miss: labels -> handle, and the index rows that a handle needs on a day
+ * (lib/storage/storage.go:add, index_db.go:createIndexes; format 8.3, 8.7).
+ *
+ * Per month and day it knows which series are registered. What earlier runs registered is read from the
+ * month's index the first time that a day is touched: the rows of kind 7 of that day and of the latest
+ * earlier day of the month. A name found in neither gets a new id (several ids of one name are legal; queries
+ * join them). Any thread: one lock (RANK_LOOKUP) per call. Callers keep what they learn in caches of their
+ * own.
+ */
+#ifndef VARVE_STORAGE_PARTITION_SERIES_LOOKUP_H
+#define VARVE_STORAGE_PARTITION_SERIES_LOOKUP_H
+
+#include "storage/partition/table.h"
+#include "storage/series/metric_name.h"
+#include "storage/series/series_registry.h"
+
+struct series_lookup;
+
+/* Both are borrowed and must outlive it. */
+struct series_lookup *series_lookup_new(struct table *table, struct series_registry *registry);
+void series_lookup_free(struct series_lookup *l);
+
+/* The handle of these labels, registered for the day of timestamp_ms. ERR_INVALID with a reason (static text)
+ * if they break a limit; ERR_CORRUPT if the month's index can't be read. */
+int series_lookup_resolve(struct series_lookup *l, const struct metric_label *labels, size_t labels_count,
+                          int64_t timestamp_ms, uint32_t *ret_series, const char **ret_reason,
+                          struct error *reterr);
+/* Makes sure of a known handle's index rows for that day. */
+int series_lookup_register(struct series_lookup *l, uint32_t series, int64_t timestamp_ms,
+                           struct error *reterr);
+
+/* Series made by this process. */
+uint64_t series_lookup_new_series(struct series_lookup *l);
+
+#endif

@@ -1,0 +1,332 @@
+#include "storage/storage.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "src/base/alloc.h"
+#include "src/base/cleanup.h"
+#include "src/base/clock.h"
+#include "src/base/fault_point.h"
+#include "storage/series/index_items.h"
+#include "storage/storage_impl.h"
+#include "storage/store_dir.h"
+
+/* --- open --- */
+
+/* Part names count up; ours are 16 hex digits, and so are a current stock server's. */
+static uint64_t name_number(const char *name)
+{
+    char *end;
+    uint64_t n = strtoull(name, &end, 16);
+    return strlen(name) == PART_NAME_TEXT_SIZE - 1 && *end == '\0' ? n : 0;
+}
+
+/* The largest metric id of an index part: rows of kind 2 are in order of id. */
+static int largest_metric_id(const struct part *p, uint64_t *ret, struct error *reterr)
+{
+    struct item_source source = part_item_source(p);
+    static const uint8_t behind = INDEX_ID_TSID + 1;
+    struct buffer item = {0};
+    int r = item_source_last_before(&source, (struct item){&behind, 1}, &item, reterr);
+    if (r == 1 && item.len >= 9 && item.data[0] == INDEX_ID_TSID) {
+        uint64_t id = get_be64(item.data + 1);
+        *ret = id > *ret ? id : *ret;
+    }
+    buffer_release(&item);
+    return r < 0 ? r : 0;
+}
+
+static int open_parts(struct storage *st, const struct store_view *view, uint64_t *ret_largest_id,
+                      struct error *reterr)
+{
+    uint64_t largest_name = 0;
+    for (size_t i = 0; i < view->months_count; i++) {
+        const struct view_month *m = &view->months[i];
+        struct partition *pt = create_partition(&st->table, m->month.min_ms);
+        for (size_t k = 0; k < m->parts_count; k++) {
+            struct part *p;
+            int r = part_open(&p, m->parts[k].place, m->parts[k].dir, m->parts[k].name, 0, reterr);
+            if (r == 0 && p->place == PLACE_INDEX) {
+                r = largest_metric_id(p, ret_largest_id, reterr);
+                if (r < 0)
+                    part_unref(p);
+            }
+            if (r < 0)
+                return error_prefix(reterr, r == ERR_NOT_FOUND ? ERR_CORRUPT : r, "damaged part %s",
+                                    m->parts[k].dir);
+            p->published = true;
+            part_set_add(partition_set(pt, p->place), p);
+            uint64_t number = name_number(p->name);
+            largest_name = number > largest_name ? number : largest_name;
+        }
+    }
+    uint64_t now = clock_now_ns();
+    atomic_store(&st->table.env.next_part, now > largest_name ? now : largest_name + 1);
+    return 0;
+}
+
+static void id_text(struct storage *st, const uint8_t id[STORE_ID_BYTES])
+{
+    for (int i = 0; i < STORE_ID_BYTES; i++)
+        snprintf(st->id_text + 2 * i, 3, "%02x", id[i]);
+}
+
+static void free_storage(struct storage *st)
+{
+    series_lookup_free(st->lookup);
+    series_registry_free(st->registry);
+    table_release(&st->table);
+    position_table_release(&st->positions);
+    position_table_release(&st->durable);
+    position_table_release(&st->cut_positions);
+    staged_parts_release(&st->unpublished);
+    journal_release(&st->journal);
+    for (size_t i = 0; i < st->left_shards_count; i++)
+        raw_rows_release(&st->left_shards[i].rows);
+    free(st->left_shards);
+    mutex_destroy(&st->flush_lock);
+    mutex_destroy(&st->positions_lock);
+    mutex_destroy(&st->wake_lock);
+    cond_destroy(&st->wake);
+    free(st->root);
+    free(st);
+}
+
+static struct storage *alloc_storage(const struct storage_options *options)
+{
+    struct storage *st = xcalloc(1, sizeof *st);
+    table_init(&st->table);
+    st->root = xstrdup(options->path);
+    st->table.env.fs = options->fs ? options->fs : &fs_posix;
+    st->table.env.root = st->root;
+    st->hooks = options->hooks;
+    st->retention_ms = options->retention_ms;
+    st->flush_interval_ms = options->flush_interval_ms;
+    st->merge_workers = options->merge_workers;
+    st->journal.fd = -1;
+    st->lock_fd = -1;
+    mutex_init(&st->flush_lock, RANK_FLUSH);
+    mutex_init(&st->positions_lock, RANK_POSITIONS);
+    mutex_init(&st->wake_lock, RANK_LEAF);
+    cond_init(&st->wake);
+    return st;
+}
+
+static int open_view(struct storage *st, struct store_view *view, struct error *reterr)
+{
+    uint64_t largest_id = 0;
+    id_text(st, view->state.store_id);
+    int r = open_parts(st, view, &largest_id, reterr);
+    if (r < 0)
+        return r;
+    position_table_apply(&st->positions, &view->state.positions);
+    position_table_apply(&st->durable, &view->state.positions);
+    struct position_table none = {0};
+    position_table_take_changes(&st->positions, &none); /* what is durable needs no record */
+    position_table_release(&none);
+    st->reject_log_length_at_open = st->cut_reject_log_length = view->state.reject_log_length;
+    st->published = view->state.n;
+    st->next_commit = view->state.n + 1;
+    atomic_store(&st->commit_number, view->state.n);
+    atomic_store(&st->table.env.published_durable, view->state.n);
+    atomic_store(&st->last_commit_ms, clock_monotonic_ms());
+    uint64_t now = clock_now_ns();
+    st->registry = series_registry_new(now > largest_id ? now : largest_id + 1);
+    st->lookup = series_lookup_new(&st->table, st->registry);
+    _cleanup_free_ char *journal = xasprintf("%s/" FILE_JOURNAL, st->root);
+    return journal_create(&st->journal, st->table.env.fs, journal, view->state.store_id, view->state.n,
+                          reterr);
+}
+
+int storage_open(struct storage **ret, const struct storage_options *options, struct error *reterr)
+{
+    struct storage *st = alloc_storage(options);
+    struct store_view view = {0};
+    int r = store_dir_acquire(st->table.env.fs, st->root, &view, &st->lock_fd, reterr);
+    if (r == 0)
+        r = open_view(st, &view, reterr);
+    store_view_release(&view);
+    if (r < 0) {
+        if (st->lock_fd >= 0)
+            (void)close(st->lock_fd);
+        free_storage(st);
+        return r;
+    }
+    start_raw_rows_flusher(st);
+    start_inmemory_parts_flusher(st);
+    start_merge_workers(st);
+    *ret = st;
+    return 0;
+}
+
+/* --- close --- */
+
+int storage_close(struct storage *st, struct error *reterr)
+{
+    storage_stop_threads(st);
+    struct error error = {0};
+    int r = storage_commit(st, &error);
+    if (r == 0)
+        r = storage_fold_journal(st, true, &error);
+    FAULT_POINT("close.folded");
+    if (r == 0) {
+        r = store_dir_give_back(st->table.env.fs, st->root, st->lock_fd, &error);
+    } else {
+        (void)close(st->lock_fd);
+    }
+    if (r < 0 && reterr)
+        *reterr = error;
+    free_storage(st);
+    return r;
+}
+
+int storage_recover(const char *path, struct error *reterr)
+{
+    if (!fs_is_dir(path))
+        return error_set(reterr, ERR_NOT_FOUND, "%s: no such directory", path);
+    struct store_view view = {0};
+    int lock_fd;
+    int r = store_dir_acquire(&fs_posix, path, &view, &lock_fd, reterr);
+    if (r < 0)
+        return r;
+    store_view_release(&view);
+    return store_dir_give_back(&fs_posix, path, lock_fd, reterr);
+}
+
+/* --- positions --- */
+
+static bool copy_position(struct storage *st, const struct position_table *table, const void *key,
+                          uint32_t key_len, struct storage_position *ret)
+{
+    mutex_lock(&st->positions_lock);
+    const struct position_entry *e = position_table_find(table, key, key_len);
+    if (e)
+        *ret = e->position;
+    mutex_unlock(&st->positions_lock);
+    return e != NULL;
+}
+
+bool storage_position(struct storage *st, const void *key, uint32_t key_len, struct storage_position *ret)
+{
+    return copy_position(st, &st->positions, key, key_len, ret);
+}
+
+bool storage_durable_position(struct storage *st, const void *key, uint32_t key_len,
+                              struct storage_position *ret)
+{
+    return copy_position(st, &st->durable, key, key_len, ret);
+}
+
+void storage_set_position(struct storage *st, const void *key, uint32_t key_len,
+                          const struct storage_position *pos)
+{
+    mutex_lock(&st->positions_lock);
+    position_table_set(&st->positions, key, key_len, pos);
+    mutex_unlock(&st->positions_lock);
+}
+
+/* --- what others ask --- */
+
+uint64_t storage_commit_number(struct storage *st)
+{
+    return atomic_load(&st->commit_number);
+}
+
+const char *storage_id(struct storage *st)
+{
+    return st->id_text;
+}
+
+uint64_t storage_reject_log_length(struct storage *st)
+{
+    return st->reject_log_length_at_open;
+}
+
+/* Rows in the writers, in bytes; and when the oldest arrived. */
+static uint64_t writers_bytes(struct storage *st, int64_t *oldest_arrival_ms)
+{
+    uint64_t rows = 0;
+    mutex_lock(&st->flush_lock);
+    for (struct storage_writer *w = st->writers; w; w = w->next) {
+        mutex_lock(&w->lock);
+        rows += w->rows_since_flush;
+        if (w->rows_since_flush && w->oldest_arrival_ms < *oldest_arrival_ms)
+            *oldest_arrival_ms = w->oldest_arrival_ms;
+        mutex_unlock(&w->lock);
+    }
+    mutex_unlock(&st->flush_lock);
+    return rows * sizeof(struct raw_row);
+}
+
+uint64_t storage_buffered_bytes(struct storage *st)
+{
+    int64_t oldest = INT64_MAX;
+    return writers_bytes(st, &oldest) + atomic_load(&st->buffered_bytes);
+}
+
+static void count_part(struct storage_month_stats *m, const struct part *p, int64_t *oldest_arrival_ms)
+{
+    if (p->place == PLACE_INDEX) {
+        m->index.parts++;
+        m->index.items += p->rows;
+        m->index.bytes += part_is_inmemory(p) ? 0 : p->bytes;
+        return;
+    }
+    if (p->inmemory) {
+        m->inmemory.parts++;
+        m->inmemory.rows += p->rows;
+        m->inmemory.bytes += p->bytes;
+        if (p->oldest_arrival_ms < *oldest_arrival_ms)
+            *oldest_arrival_ms = p->oldest_arrival_ms;
+    } else if (p->place == PLACE_BIG) {
+        m->big.parts++;
+        m->big.rows += p->rows;
+        m->big.bytes += p->bytes;
+    } else {
+        m->small.parts++;
+        m->small.rows += p->rows;
+        m->small.bytes += p->bytes;
+    }
+}
+
+void storage_stats(struct storage *st, struct storage_stats *ret)
+{
+    int64_t now = clock_monotonic_ms();
+    int64_t oldest = INT64_MAX;
+    (void)writers_bytes(st, &oldest);
+    size_t count;
+    struct partition **partitions = table_partitions(&st->table, &count);
+    *ret = (struct storage_stats){.months = xcalloc(count, sizeof *ret->months), .months_count = count};
+    for (size_t i = 0; i < count; i++) {
+        struct part_list parts = {0};
+        part_set_pin(&partitions[i]->data, &parts, NULL, NULL);
+        part_set_pin(&partitions[i]->index, &parts, NULL, NULL);
+        memcpy(ret->months[i].month, partitions[i]->month.name, MONTH_TEXT_SIZE);
+        for (size_t k = 0; k < parts.count; k++)
+            count_part(&ret->months[i], parts.parts[k], &oldest);
+        part_list_release(&parts);
+    }
+    free(partitions);
+    ret->series_known = series_registry_count(st->registry);
+    ret->new_series_total = series_lookup_new_series(st->lookup);
+    ret->commits_total = atomic_load(&st->commits_total);
+    ret->commit_failures_total = atomic_load(&st->commit_failures_total);
+    ret->rows_added_total = atomic_load(&st->rows_added_total);
+    ret->merges_active = atomic_load(&st->table.env.merges_active);
+    ret->merges_total = atomic_load(&st->table.env.merges_total);
+    ret->merged_rows_total = atomic_load(&st->table.env.merged_rows_total);
+    ret->flush_duration_seconds_last = (double)atomic_load(&st->flush_ms_last) / 1000;
+    ret->flush_duration_seconds_total = (double)atomic_load(&st->flush_ms_total) / 1000;
+    ret->commit_age_seconds = (double)(now - atomic_load(&st->last_commit_ms)) / 1000;
+    ret->oldest_unflushed_seconds = oldest == INT64_MAX || oldest > now ? 0 : (double)(now - oldest) / 1000;
+    ret->disk_full = atomic_load(&st->disk_full);
+}
+
+void storage_stats_release(struct storage_stats *stats)
+{
+    free(stats->months);
+    *stats = (struct storage_stats){0};
+}

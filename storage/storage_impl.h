@@ -1,0 +1,123 @@
+/* The inside of struct storage, for the files that implement storage.h; nobody else includes it. */
+#ifndef VARVE_STORAGE_STORAGE_IMPL_H
+#define VARVE_STORAGE_STORAGE_IMPL_H
+
+#include <stdatomic.h>
+
+#include "src/base/mutex.h"
+#include "src/base/thread.h"
+#include "storage/commit/store_view.h"
+#include "storage/partition/series_lookup.h"
+#include "storage/partition/table.h"
+#include "storage/storage.h"
+
+/* rawRows of one worker and month. */
+struct month_shard {
+    struct partition *pt;
+    struct raw_rows rows;
+};
+
+struct storage_writer {
+    struct storage *st;
+    struct mutex lock; /* RANK_WRITER: held from begin to end, and by whoever takes the shards */
+    struct storage_writer *next;
+    /* Locked: */
+    struct month_shard *shards;
+    size_t shards_count, shards_capacity;
+    struct month_shard *current; /* the shard used last */
+    int64_t min_ms, max_ms;      /* time limits of rows */
+    uint64_t rows_since_flush;
+    int64_t oldest_arrival_ms; /* monotonic clock; 0: no rows */
+};
+
+struct storage {
+    struct table table; /* its env carries fs, root and counters */
+    char *root;
+    struct storage_hooks hooks;
+    int64_t retention_ms, flush_interval_ms;
+    unsigned merge_workers;
+    int lock_fd;
+    char id_text[STORAGE_ID_TEXT_SIZE];
+    uint64_t reject_log_length_at_open;
+    struct series_registry *registry;
+    struct series_lookup *lookup;
+
+    /* Rows leave the writers under this lock only (RANK_FLUSH), so that a part belongs to one commit. */
+    struct mutex flush_lock;
+    /* Locked by flush_lock: */
+    struct storage_writer *writers;  /* in order of creation */
+    uint64_t next_commit;            /* number of the cut that rows now belong to */
+    struct month_shard *left_shards; /* rows of writers that were freed */
+    size_t left_shards_count, left_shards_capacity;
+
+    struct mutex positions_lock; /* RANK_POSITIONS */
+    /* Locked by positions_lock: */
+    struct position_table positions; /* accepted */
+    struct position_table durable;   /* in the last durable record */
+
+    /* The committer's own. */
+    struct journal journal;
+    struct position_table cut_positions; /* changed by cuts that aren't recorded yet */
+    uint64_t cut_reject_log_length;
+    uint64_t published;              /* commits up to this one are listed */
+    struct staged_parts unpublished; /* recorded, not listed yet (the disk was full) */
+    uint64_t unpublished_commit;
+
+    _Atomic uint64_t commit_number;  /* last durable record */
+    _Atomic uint64_t buffered_bytes; /* of in-memory parts */
+    _Atomic int64_t last_commit_ms;  /* monotonic clock */
+    atomic_bool failed;              /* a fatal error: nothing is committed any more */
+    atomic_bool disk_full;
+    _Atomic uint64_t commits_total, commit_failures_total, rows_added_total;
+    _Atomic uint64_t flush_ms_last, flush_ms_total;
+
+    struct mutex wake_lock; /* RANK_LEAF */
+    struct cond wake;       /* of all threads below and of storage_flush */
+    /* Locked by wake_lock: */
+    bool stopping;
+    bool rows_pending_flush; /* a writer is full before the second is over */
+    uint64_t flushes_wanted; /* by storage_flush */
+    uint64_t flushes_done;
+    uint64_t flush_attempts; /* commits tried, failed ones included */
+    bool merges_wanted;
+    struct thread raw_rows_flusher, committer;
+    struct thread *mergers;
+    size_t mergers_count;
+};
+
+/* --- storage_writer.c --- */
+
+/* Appends the rows of all writers to *ret (one shard a month) and empties them; *ret_oldest_arrival_ms as in
+ * the writers. Call with flush_lock held. all_locked: the writers' locks are held by the caller. */
+struct shard_list {
+    struct month_shard *shards;
+    size_t count, capacity;
+    int64_t oldest_arrival_ms;
+};
+void storage_take_rows(struct storage *st, struct shard_list *ret, bool all_locked);
+/* Makes in-memory parts of them, of commit n. Frees the list. flush_lock held. */
+void storage_add_inmemory_parts(struct storage *st, struct shard_list *list, uint64_t commit);
+void storage_lock_writers(struct storage *st);
+void storage_unlock_writers(struct storage *st);
+
+/* --- flushers.c: the threads --- */
+
+void start_raw_rows_flusher(struct storage *st);
+void start_inmemory_parts_flusher(struct storage *st);
+void start_merge_workers(struct storage *st);
+/* Wakes and joins all of them; running merges are cancelled. */
+void storage_stop_threads(struct storage *st);
+void storage_wake(struct storage *st);
+
+/* --- commit/commit.c --- */
+
+/* One round: publish what waits, cut, stage, record, publish, fold the journal. ERR_FULL: the disk is full,
+ * nothing is lost, try again. Other errors are fatal and have been told to hooks.fatal. The committer thread,
+ * or storage_close after its end. */
+int storage_commit(struct storage *st, struct error *reterr);
+/* Folds the journal into the checkpoint; the journal is left fresh, or, at a clean stop, deleted. */
+int storage_fold_journal(struct storage *st, bool stop, struct error *reterr);
+/* Tells hooks.fatal, once, and stops commits. */
+int storage_fail(struct storage *st, const struct error *error);
+
+#endif
