@@ -5,16 +5,21 @@
  *
  * Two ways to a struct decimal, with the same outcome (test_number.c compares them over millions of texts):
  * - the general one: fastfloat's double, then decimal_from_double;
- * - number_scan: text straight to (mantissa, exponent), taken where the outcome is provably the same. The
- * proof: let m be the digits without the point, at most 2^53, and k the number of fraction digits; then
- * trailing zeros are stripped from m, each with one of k. k <= 0: the value is exact as a double, and
- * FromFloat (format 4.1, step 1) strips the zeros as we do. k > 0, m < 10^11, 10^-6 < m / 10^k <= 10^6:
- * FromFloat multiplies by 100 until r * 10^12 < w or (1 - r) * 10^12 < w (w whole part, r rest). While j > 0
- * fraction digits are left, r is at least 10^-j short of both neighbours, and w < 10^(11-j), so neither
- * holds, by a factor of ten; rounding moves them by 10^-15 of w at most. When none is left, the double is
- * within 10^-15 of an integer, so one holds at once unless w = 0, which takes m = 1 and an even k: 0.01 and
- * 0.0001 come out exactly all the same, 0.000001 doesn't (it's stored as 10 * 10^-7) and is left out above.
- * If k is odd the loop ends with a zero more, and that one it strips.
+ * - number_scan: text straight to (mantissa, exponent), taken where the outcome is provably the same.
+ *
+ * The proof. Let m be the digits without the point, at most 2^53, and k the number of fraction digits; then
+ * trailing zeros are stripped from m, each with one of k.
+ *
+ * k <= 0: the value is exact as a double, and FromFloat (format 4.1, step 1) strips the zeros as we do.
+ *
+ * k > 0, m < 9 * 10^10, 10^-6 < m / 10^k <= 10^6: FromFloat multiplies by 100 until r * 10^12 < w or
+ * (1 - r) * 10^12 < w (w whole part, r rest). While j > 0 fraction digits are left, r is at least 10^-j short
+ * of both neighbours, and w < 10^(11-j), so neither holds, by a factor of ten; rounding moves them by 10^-15
+ * of w at most. When none is left (m if k is even, else 10 m), the double is within 10^-15 of an integer.
+ * Just above it the first holds. Just below it the first doesn't, as w <= 0.9 * 10^12, and the second does,
+ * unless w = 0. That takes m = 1 and an even k: 0.01 and 0.0001 come out exactly, 0.000001 doesn't (it's
+ * stored as 10 * 10^-7) and is left out above. If k is odd the loop ends with a zero more, and that one it
+ * strips.
  *
  * Pure, any thread. Text isn't NUL-terminated.
  */
@@ -61,7 +66,7 @@ static inline struct number_scan number_scan(const char *text, const char *limit
 /* ---- the inline part ---- */
 
 #define NUMBER_EXACT_MAX   (UINT64_C(1) << 53)
-#define NUMBER_SHORT_LIMIT UINT64_C(100000000000) /* 10^11, see above */
+#define NUMBER_SHORT_LIMIT UINT64_C(90000000000) /* 9 * 10^10, see above */
 /* Bytes that the fast scanner may read from where it starts. */
 #define NUMBER_SCAN_READ 32
 

@@ -169,7 +169,7 @@ static void test_values(void **state)
     expect("m a=1=2", "[__name__|m_a] 0 none\n");
     expect("m a=1i2", "[__name__|m_a] 0 none\n");
     expect("m 0.1234567890123456=0.1234567890123456",
-           "[__name__|m_0.1234567890123456] 0.12345678901199999 none\n");
+           "[__name__|m_0.1234567890123456] 0.12345678901234 none\n");
 }
 
 static void expect_stamp(const char *text, enum time_precision precision, const char *want)
