@@ -138,7 +138,6 @@ static void sort_by_time(struct raw_row *rows, struct raw_row *tmp, size_t n)
 struct build {
     struct inmemory_part *mp;
     int16_t *exponents; /* of each row, beside mp's arrays */
-    size_t blocks_capacity;
 };
 
 /* Rows [first, first + n) of one series came out of order. */
@@ -170,11 +169,20 @@ static void add_blocks(struct build *b, const struct tsid *tsid, size_t first, s
     while (n) {
         size_t rows = n < BLOCK_ROWS_MAX ? n : BLOCK_ROWS_MAX;
         int16_t scale = scale_unify(mp->mantissas + first, b->exponents + first, rows);
-        GROW(mp->blocks, mp->blocks_count, b->blocks_capacity);
         mp->blocks[mp->blocks_count++] = (struct inmemory_block){*tsid, first, (uint32_t)rows, scale};
         first += rows;
         n -= rows;
     }
+}
+
+/* Blocks that sorted keys make: one a series, or more if it has many rows (then this may be more than
+ * needed). */
+static size_t count_blocks(const uint64_t *keys, size_t n)
+{
+    size_t series = 1;
+    for (size_t i = 1; i < n; i++)
+        series += (keys[i] ^ keys[i - 1]) >> 32 != 0;
+    return series + n / BLOCK_ROWS_MAX;
 }
 
 /* Fetches the rows in the order of keys, series by series. */
@@ -226,12 +234,15 @@ struct inmemory_part *inmemory_part_new(struct raw_rows *const *shards, size_t s
         (struct part_header){.rows_count = n, .min_timestamp = INT64_MAX, .max_timestamp = INT64_MIN};
     mp->timestamps = xreallocarray(NULL, n, sizeof *mp->timestamps);
     mp->mantissas = xreallocarray(NULL, n, sizeof *mp->mantissas);
+    size_t blocks_capacity = count_blocks(sorted, n);
+    mp->blocks = xreallocarray(NULL, blocks_capacity, sizeof *mp->blocks);
     struct build b = {.mp = mp, .exponents = xreallocarray(NULL, n, sizeof *b.exponents)};
     build_blocks(&b, &src, sorted, ranks);
     free(b.exponents);
     free(src.chunks);
 
-    mp->blocks = xreallocarray(mp->blocks, mp->blocks_count, sizeof *mp->blocks);
+    if (mp->blocks_count < blocks_capacity)
+        mp->blocks = xreallocarray(mp->blocks, mp->blocks_count, sizeof *mp->blocks);
     mp->header.blocks_count = mp->blocks_count;
     mp->memory_bytes = sizeof *mp + mp->blocks_count * sizeof *mp->blocks +
                        n * (sizeof *mp->timestamps + sizeof *mp->mantissas);

@@ -14,19 +14,10 @@
 
 #include "src/base/buffer.h"
 #include "src/base/error.h"
+#include "storage/search/selector.h"
 
 struct storage;
 struct reader;
-struct selector;
-
-/* --- selectors: {__name__="x",label=~"re"} or metric{...}, a list of them joined by `or` inside braces isn't
- * supported --- */
-
-/* Parses a series selector as PromQL has it: metric_name{label="v", l!="v", l=~"re", l!~"re"}; strings in "",
- * '' or ``, with escapes; regexps are anchored (PCRE2 syntax, which covers RE2's). ERR_INVALID with the
- * column and what would be right. */
-int selector_parse(struct selector **ret, const char *text, struct error *reterr);
-void selector_free(struct selector *s);
 
 /* --- readers --- */
 
