@@ -1,0 +1,26 @@
+#include "tests/doubles/temp_dir.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "src/base/alloc.h"
+#include "storage/fs/fs.h"
+
+char *temp_dir_make(const char *file, int line)
+{
+    const char *base = strrchr(file, '/');
+    const char *tmp = getenv("TMPDIR");
+    char *dir = xasprintf("%s/varve-%s-%d-XXXXXX", tmp && *tmp ? tmp : "/tmp", base ? base + 1 : file, line);
+    if (!mkdtemp(dir)) {
+        perror(dir);
+        abort();
+    }
+    return dir;
+}
+
+void temp_dir_remove(char *dir)
+{
+    (void)fs_remove_tree(&fs_posix, dir, NULL);
+    free(dir);
+}

@@ -1,0 +1,227 @@
+/* The store from rows to a directory and back. Two months: the messages cross a month's end. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "src/base/alloc.h"
+#include "src/base/cleanup.h"
+#include "src/base/clock.h"
+#include "storage/search/inspect.h"
+#include "tests/doubles/temp_dir.h"
+#include "tests/unit/storage/store/store_fixture.h"
+
+#define SERIES 7
+
+static bool exists_below(const char *dir, const char *name)
+{
+    _cleanup_free_ char *path = xasprintf("%s/%s", dir, name);
+    return fs_exists(path);
+}
+
+static void close_store(struct storage *st)
+{
+    struct error error = {0};
+    if (storage_close(st, &error) < 0)
+        fail_msg("storage_close: %s", error.message);
+}
+
+static struct reader *open_reader(const char *dir)
+{
+    struct reader *r;
+    struct error error = {0};
+    if (reader_open_dir(&r, dir, &error) < 0)
+        fail_msg("reader_open_dir: %s", error.message);
+    return r;
+}
+
+static void rows_are_seen_in_memory_then_on_disk_then_after_a_restart(void **state)
+{
+    (void)state;
+    char *dir = TEMP_DIR();
+    struct storage *st = open_store(dir, NULL, NULL);
+    struct storage_writer *w = storage_writer_new(st);
+    put_messages(w, 0, 100, SERIES);
+    for (int i = 0; i < 50 && count_messages(reader_new(st), SERIES) < 100; i++)
+        clock_sleep_ms(100); /* the 1 s flusher */
+    expect_messages(reader_new(st), 100, SERIES);
+    assert_int_equal(position_of(st), 100);
+    assert_int_equal(durable_position_of(st), 0);
+
+    assert_int_equal(storage_flush(st, 10000, NULL), 0);
+    expect_messages(reader_new(st), 100, SERIES);
+    assert_int_equal(durable_position_of(st), 100);
+    assert_true(exists_below(dir, "restore-in-progress"));
+    put_messages(w, 100, 130, SERIES);
+    storage_writer_free(w); /* its rows stay, and are part of the last commit */
+    close_store(st);
+    assert_false(exists_below(dir, "restore-in-progress"));
+    assert_false(exists_below(dir, "varve/journal"));
+    expect_messages(open_reader(dir), 130, SERIES);
+
+    st = open_store(dir, NULL, NULL);
+    assert_int_equal(position_of(st), 130);
+    w = storage_writer_new(st);
+    put_messages(w, 130, 150, SERIES);
+    assert_int_equal(storage_flush(st, 10000, NULL), 0);
+    expect_messages(reader_new(st), 150, SERIES);
+    struct storage_stats stats;
+    storage_stats(st, &stats);
+    assert_int_equal(stats.months_count, 2);
+    assert_int_equal(stats.new_series_total, 0); /* found again in the index */
+    storage_stats_release(&stats);
+    storage_writer_free(w);
+    close_store(st);
+    temp_dir_remove(dir);
+}
+
+static void a_hand_over_is_refused_unless_it_goes_on_where_the_last_ended(void **state)
+{
+    (void)state;
+    char *dir = TEMP_DIR();
+    struct storage *st = open_store(dir, NULL, NULL);
+    struct storage_writer *w = storage_writer_new(st);
+    put_messages(w, 0, 3, SERIES);
+    struct storage_position to = {.next = 9};
+    struct error error;
+    storage_writer_begin(w);
+    assert_int_equal(storage_writer_hand_over(w, "src", 3, 2, &to, &error), ERR_INVALID);
+    assert_int_equal(storage_writer_hand_over(w, "src", 3, 4, &to, &error), ERR_INVALID);
+    storage_writer_end(w);
+    assert_int_equal(position_of(st), 3);
+    storage_writer_free(w);
+    close_store(st);
+    temp_dir_remove(dir);
+}
+
+static void rows_outside_the_time_limits_are_refused_and_make_no_partition(void **state)
+{
+    (void)state;
+    char *dir = TEMP_DIR();
+    struct storage *st = open_store(dir, NULL, NULL);
+    struct storage_writer *w = storage_writer_new(st);
+    storage_writer_begin(w);
+    struct decimal one = {1, 0};
+    assert_int_equal(storage_writer_add(w, 0, 0, one), ROW_TOO_OLD);
+    assert_int_equal(storage_writer_add(w, 0, NOW_MS - 401 * DAY_MS, one), ROW_TOO_OLD);
+    assert_int_equal(storage_writer_add(w, 0, NOW_MS + 3 * DAY_MS, one), ROW_TOO_NEW);
+    storage_writer_end(w);
+    storage_writer_free(w);
+    struct storage_stats stats;
+    storage_stats(st, &stats);
+    assert_int_equal(stats.months_count, 0);
+    storage_stats_release(&stats);
+    close_store(st);
+    temp_dir_remove(dir);
+}
+
+static void many_commits_are_merged_and_the_journal_is_folded(void **state)
+{
+    (void)state;
+    char *dir = TEMP_DIR();
+    struct storage *st = open_store(dir, NULL, NULL);
+    struct storage_writer *w = storage_writer_new(st);
+    for (uint64_t n = 0; n < 60; n++) {
+        put_message(w, n * 2, SERIES);
+        put_message(w, n * 2 + 1, SERIES);
+        assert_int_equal(storage_flush(st, 10000, NULL), 0);
+    }
+    struct storage_stats stats = {0};
+    for (int i = 0; i < 100; i++) {
+        storage_stats(st, &stats);
+        if (stats.merges_total > 0 && stats.merges_active == 0 && stats.months[0].small.parts < 20)
+            break;
+        storage_stats_release(&stats);
+        clock_sleep_ms(50);
+    }
+    assert_true(stats.merges_total > 0);
+    assert_true(stats.months[0].small.parts < 20);
+    storage_stats_release(&stats);
+    expect_messages(reader_new(st), 120, SERIES);
+    storage_writer_free(w);
+    close_store(st);
+    uint64_t parts;
+    assert_int_equal(store_verify(dir, NULL, NULL, &parts, NULL), 0);
+    expect_messages(open_reader(dir), 120, SERIES);
+    temp_dir_remove(dir);
+}
+
+static void one_server_at_a_time(void **state)
+{
+    (void)state;
+    char *dir = TEMP_DIR();
+    struct storage *st = open_store(dir, NULL, NULL), *second;
+    struct storage_options options = {.path = dir, .retention_ms = DAY_MS, .flush_interval_ms = 1000};
+    struct error error = {0};
+    assert_int_equal(storage_open(&second, &options, &error), ERR_BUSY);
+    struct reader *r;
+    assert_int_equal(reader_open_dir(&r, dir, &error), ERR_BUSY);
+    close_store(st);
+    temp_dir_remove(dir);
+}
+
+static void a_foreign_guard_is_an_unfinished_restore(void **state)
+{
+    (void)state;
+    char *dir = TEMP_DIR();
+    _cleanup_free_ char *guard = xasprintf("%s/restore-in-progress", dir);
+    assert_int_equal(fs_write_file(&fs_posix, guard, "", 0, NULL), 0);
+    struct storage *st;
+    struct storage_options options = {.path = dir, .retention_ms = DAY_MS, .flush_interval_ms = 1000};
+    struct error error = {0};
+    assert_int_equal(storage_open(&st, &options, &error), ERR_INVALID);
+    assert_non_null(strstr(error.message, "vmrestore"));
+    temp_dir_remove(dir);
+}
+
+static void a_damaged_part_is_named(void **state)
+{
+    (void)state;
+    char *dir = TEMP_DIR();
+    struct storage *st = open_store(dir, NULL, NULL);
+    struct storage_writer *w = storage_writer_new(st);
+    put_messages(w, 0, 10, SERIES);
+    storage_writer_free(w);
+    close_store(st);
+    struct inspection in;
+    assert_int_equal(inspection_open(&in, dir, NULL), 0);
+    assert_true(in.clean);
+    _cleanup_free_ char *part = NULL;
+    for (size_t i = 0; i < in.parts_count; i++)
+        if (in.parts[i].place == PLACE_SMALL)
+            part = part ? part : xstrdup(in.parts[i].dir);
+    inspection_release(&in);
+    _cleanup_free_ char *values = xasprintf("%s/index.bin", part);
+    assert_int_equal(truncate(values, 1), 0);
+    struct storage_options options = {.path = dir, .retention_ms = DAY_MS, .flush_interval_ms = 1000};
+    struct error error = {0};
+    assert_int_equal(storage_open(&st, &options, &error), ERR_CORRUPT);
+    assert_non_null(strstr(error.message, part));
+    temp_dir_remove(dir);
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    clock_set_fake_ms(NOW_MS);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(rows_are_seen_in_memory_then_on_disk_then_after_a_restart),
+        cmocka_unit_test(a_hand_over_is_refused_unless_it_goes_on_where_the_last_ended),
+        cmocka_unit_test(rows_outside_the_time_limits_are_refused_and_make_no_partition),
+        cmocka_unit_test(many_commits_are_merged_and_the_journal_is_folded),
+        cmocka_unit_test(one_server_at_a_time),
+        cmocka_unit_test(a_foreign_guard_is_an_unfinished_restore),
+        cmocka_unit_test(a_damaged_part_is_named),
+    };
+    return cmocka_run_group_tests(tests, set_up, NULL);
+}
