@@ -4,11 +4,11 @@
  *
  *   influx_load HOSTS FIELDS FIELDS-PER-LINE LINES-PER-MESSAGE STEPS STEP-MS START-MS PARTITIONS SEED
  *
- * Each host has FIELDS fields in FIELDS / FIELDS-PER-LINE measurements (m0, m1, ...), each with tags host,
- * region, rack and service. A step gives each host one line a measurement. A quarter of the fields are
- * counters, a quarter slow gauges with two decimals, a quarter fast gauges with one, a quarter integers that
- * seldom change: about what node and plant agents send. A host always goes to the same partition. On stderr:
- * samples, messages, bytes.
+ * Each host has FIELDS fields in FIELDS / FIELDS-PER-LINE measurements (machine_0, machine_1, ...), each with
+ * tags host, region, rack and service. A step gives each host one line a measurement. A quarter of the fields
+ * are counters, a quarter slow gauges with two decimals, a quarter fast gauges with one, a quarter integers
+ * that seldom change: about what node and plant agents send. A host always goes to the same partition. On
+ * stderr: samples, messages, bytes.
  */
 #include <inttypes.h>
 #include <stdint.h>
@@ -56,7 +56,8 @@ static char *put_decimal(char *p, int64_t n, int decimals)
 
 static char *put_field(char *p, int64_t *value, unsigned field)
 {
-    p += sprintf(p, "f%u=", field);
+    static const char *const names[] = {"bytes_sent", "temperature", "usage_system", "queue_length"};
+    p += sprintf(p, "%s_%u=", names[field % 4], field);
     uint64_t r = chance();
     switch (field % 4) {
     case 0:
@@ -95,7 +96,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "influx_load: FIELDS must be a multiple of FIELDS-PER-LINE, and nothing 0\n");
         return 64;
     }
-    size_t line_size = 160 + (size_t)per_line * 32, capacity = line_size * lines;
+    size_t line_size = 160 + (size_t)per_line * 48, capacity = line_size * lines;
     int64_t *values = calloc((size_t)hosts * fields, sizeof *values);
     char **buffers = calloc(partitions, sizeof *buffers), **ends = calloc(partitions, sizeof *ends);
     unsigned *filled = calloc(partitions, sizeof *filled);
@@ -124,8 +125,8 @@ int main(int argc, char **argv)
                 if (s == steps)
                     break;
                 char *p = ends[part];
-                p += sprintf(p, "m%u,host=host_%u,region=region-%u,rack=%u,service=svc%u ", first / per_line,
-                             h, h % 7, h % 50, h % 19);
+                p += sprintf(p, "machine_%u,host=host_%u,region=region-%u,rack=%u,service=svc%u ",
+                             first / per_line, h, h % 7, h % 50, h % 19);
                 for (unsigned f = first; f < first + per_line; f++) {
                     if (f > first)
                         *p++ = ',';

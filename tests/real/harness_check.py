@@ -49,7 +49,12 @@ def main(report, options):
         report.say('%d samples of %d series, %d messages, %d bad lines' % (load.samples, load.series, len(payloads), load.bad_lines))
         again = [m[2] for m in workload.Workload(1, options.samples, options.series, months).messages()]
         report.check(payloads == again, 'the workload is the same for the same seed')
-        one.ingest(payloads, group=1)
+        for n, payload in enumerate(payloads):         # in many small parts, merged in between
+            one.ingest([payload])
+            if n % 40 == 0:
+                one.flush()
+            if n == len(payloads) // 2:
+                one.force_merge()
         report.say('one server fed')
         peer.ingest(payloads)
         report.say('the other server fed')

@@ -1,29 +1,71 @@
 """The data of the end-to-end tests: influx messages, the same for the same seed.
 
-Every series keeps within what a block of the format holds (18 decimal digits from its largest to its smallest value), so that
-what is read back doesn't depend on how blocks were cut and merged.
+What is read back must not depend on how blocks were cut and merged, which is the servers' own business. So every series keeps within what
+a block holds (18 decimal digits from its largest to its smallest value), and where 10^exponent isn't an exact double all values of a series
+have the same decimal exponent: a block's scale is its least exponent, and mantissa times 10^scale rounds differently for another scale.
 """
+import math
 import random
 import zlib
 
 DAY = 86400
+
+_P, _N, _T = [float('1e%d' % (32 * k)) for k in range(10)], [float('1e-%d' % (32 * k)) for k in range(11)], [float('1e%d' % k) for k in range(32)]
+
+
+def _pow10(n):
+    """Go's math.Pow10, for -323 <= n <= 308."""
+    return _P[n // 32] * _T[n % 32] if n >= 0 else _N[-n // 32] / _T[-n % 32]
+
+
+def decimal_exponent(f):
+    """The exponent that the format gives to a double of extreme size (format 4.1, step 2)."""
+    f = abs(f)
+    prec = 1e15 if f > 1e6 else 1e12
+    e = int(math.frexp(f)[1] * 0.30102999566398119521)
+    f *= _pow10(-e)
+    while f < prec:
+        r, whole = math.modf(f)
+        if r * prec < whole:
+            f = whole
+            break
+        if (1 - r) * prec < whole:
+            f = whole + 1
+            break
+        f, e = f * 100, e - 2
+    return e if int(f) % 10 else e + 1
+
+
+def pool(form):
+    """Texts of the form (the # being digits) whose values, as stock reads them, all have one decimal exponent."""
+    r = random.Random(form)
+    power = _pow10(int(form.lower().partition('e')[2]))
+    by_exponent = {}
+    for _ in range(3000):
+        text = ''.join(str(r.randrange(1, 10)) if c == '#' else c for c in form)
+        value = int(text.lower().partition('e')[0]) * power
+        by_exponent.setdefault(decimal_exponent(value), []).append(text)
+    return max(by_exponent.values(), key=len)
+
+
+HUGE, TINY, NEGATIVE = pool('#####5e295'), pool('#####5E-293'), pool('-###7e200')
 
 # Each field of a kind is one series per host: (field, value of (random, step)) as influx text.
 GAUGE = ('cpu', [('user', lambda r, k: '%.2f' % r.uniform(0, 100)),
                  ('system', lambda r, k: '%.3f' % r.uniform(0, 30)),
                  ('idle', lambda r, k: '%d' % r.randrange(101)),
                  ('temp', lambda r, k: '%.1f' % r.uniform(-40, 90)),
-                 ('load', lambda r, k: '%.12g' % (r.random() * 4))])
+                 ('load', lambda r, k: '%.11f' % r.uniform(0.5, 4))])
 COUNTER = ('net', [('rx', lambda r, k: '%di' % (k * 104729 + r.randrange(1000))),
                    ('tx', lambda r, k: '%du' % (k * 7919 + r.randrange(100))),
                    ('errors', lambda r, k: '%di' % (k // 9)),
                    ('delta', lambda r, k: '%di' % r.randrange(-10**9, 10**9)),
                    ('up', lambda r, k: r.choice(('t', 'f', 'true', 'FALSE', 'T', 'False')))])
-EXTREME = ('ext', [('huge', lambda r, k: '%.6ge300' % r.uniform(1, 900)),
-                   ('tiny', lambda r, k: '%.6ge-290' % r.uniform(1, 900)),
-                   ('neg_huge', lambda r, k: '-%.4gE200' % r.uniform(1, 9)),
+EXTREME = ('ext', [('huge', lambda r, k: r.choice(('', '-', '+')) + r.choice(HUGE)),
+                   ('tiny', lambda r, k: r.choice(TINY)),
+                   ('neg_huge', lambda r, k: r.choice(NEGATIVE)),
                    ('big', lambda r, k: '%di' % (9007199254740992 + r.randrange(-1000, 1000))),
-                   ('wide', lambda r, k: '%du' % (18446744073709551615 - r.randrange(10**15)))])
+                   ('wide', lambda r, k: '%d5500u' % (1844674407370955 - r.randrange(10**11)))])
 SPECIAL = ('special', [('inf', lambda r, k: r.choice(('Inf', '-inf', '+Infinity', '1.5', '-2.25'))),
                        ('only', lambda r, k: 'inf'),
                        ('nan', lambda r, k: r.choice(('NaN', '7', '8.5'))),
