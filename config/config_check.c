@@ -139,10 +139,11 @@ static void check_memory(struct config_reader *r, const struct config_place *fil
     uint64_t queues_bytes = 0;
     for (size_t i = 0; i < cfg->sinks_count; i++)
         queues_bytes += cfg->sinks[i].queue_size_bytes;
-    if (!cfg->storage.memory_limit.percent && queues_bytes >= cfg->storage.memory_limit.bytes && queues_bytes)
+    uint64_t limit_bytes = cfg->storage.memory_limit.bytes;
+    if (limit_bytes && queues_bytes >= limit_bytes)
         config_report(r, config_position_of(yaml_node_get(root, "storage"), "memory_limit"), &limit,
                       "%s is no more than the queue_size of all sinks together, %s; raise it or lower them",
-                      config_format_size(cfg->storage.memory_limit.bytes, limit_text),
+                      config_format_size(limit_bytes, limit_text),
                       config_format_size(queues_bytes, queues_text));
 }
 
@@ -186,7 +187,5 @@ void config_check(struct config_reader *r, const struct yaml_node *root)
     for (size_t i = 0; i < cfg->sinks_count; i++) {
         struct config_place place = {.parent = &sinks_place, .index = i};
         check_sink_identity(r, &place, i, sinks);
-        if (cfg->sinks[i].type == CONFIG_SINK_KAFKA && sinks->items[i]->kind == YAML_KIND_MAPPING)
-            config_check_kafka_sink(r, &place, &cfg->sinks[i], sinks->items[i]);
     }
 }

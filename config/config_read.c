@@ -98,9 +98,9 @@ int config_read_submapping(struct config_reader *r, const struct config_place *p
 {
     bool mapping = value->kind == YAML_KIND_MAPPING;
     if (!mapping && !yaml_node_is_null(value))
-        config_report(r, value->position, place,
-                      "%s where a mapping belongs; write keys below it, as in %s: {%s: ...}",
-                      yaml_node_kind_name(value), key->name, key->children->name);
+        return config_report(r, value->position, place,
+                             "%s where a mapping belongs; write keys below it, as in %s: {%s: ...}",
+                             yaml_node_kind_name(value), key->name, key->children->name);
     config_read_mapping(r, place, key->children, mapping ? value : NULL, value->position, 0, dst);
     return 0;
 }
@@ -122,6 +122,8 @@ static void read_sink(struct config_reader *r, const struct config_place *place,
     if (type && !yaml_node_is_null(type) && type_key->read(r, &at, type_key, type, &sink->type) < 0)
         return;
     config_read_mapping(r, place, key->children, node, node->position, 1U << sink->type, sink);
+    if (sink->type == CONFIG_SINK_KAFKA)
+        config_check_kafka_sink(r, place, sink, node);
 }
 
 int config_read_sinks(struct config_reader *r, const struct config_place *place, const struct config_key *key,

@@ -71,7 +71,8 @@ config_read_fn config_read_partitions;      /* struct config_sink */
 config_read_fn config_read_properties;      /* struct config_sink */
 config_read_fn config_read_listen;          /* struct config_http */
 
-/* The rules across keys, and those that need more than the value's type. root may be NULL. */
+/* The rules across keys, and those that need more than the value's type; config_check after all is read (root
+ * may be NULL), the other after each sink of that type. */
 void config_check(struct config_reader *r, const struct yaml_node *root);
 void config_check_kafka_sink(struct config_reader *r, const struct config_place *place,
                              const struct config_sink *sink, const struct yaml_node *node);

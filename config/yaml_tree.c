@@ -98,12 +98,12 @@ static const char *syntax_advice(const struct builder *b, struct yaml_position a
         return "write key: value";
     if (strstr(problem, "expected ',' or"))
         return "close the list with ] or the mapping with }";
+    if (strstr(problem, "unknown escape character"))
+        return "write \\\\ for a backslash between \"...\", or use '...'";
     if (strstr(problem, "unexpected end of stream") || strstr(context, "quoted scalar"))
         return "close the quotation mark";
     if (strstr(problem, "undefined alias"))
         return "put &name at the value that is meant, further up";
-    if (strstr(problem, "unknown escape character"))
-        return "write \\\\ for a backslash between \"...\", or use '...'";
     return "write one key: value a line, indented with spaces";
 }
 
@@ -116,6 +116,8 @@ static int syntax_error(struct builder *b)
     }
     if (parser->error == YAML_READER_ERROR) {
         *b->ret_position = position_of_offset(b->text, b->size, parser->problem_offset);
+        if (strstr(parser->problem, "control characters"))
+            return error_set(b->reterr, ERR_INVALID, "a control character; leave it out");
         return error_set(b->reterr, ERR_INVALID, "not text in UTF-8: %s; save the file as UTF-8",
                          parser->problem);
     }
@@ -351,8 +353,14 @@ const struct yaml_node *yaml_node_get(const struct yaml_node *node, const char *
 
 bool yaml_node_is_null(const struct yaml_node *node)
 {
-    return node->kind == YAML_KIND_SCALAR && node->plain &&
-           (!*node->text || !strcmp(node->text, "~") || !strcmp(node->text, "null"));
+    static const char *const nulls[] = {"", "~", "null", "Null", "NULL"};
+    if (node->kind != YAML_KIND_SCALAR || !node->plain)
+        return false;
+    for (size_t i = 0; i < sizeof nulls / sizeof nulls[0]; i++) {
+        if (!strcmp(node->text, nulls[i]))
+            return true;
+    }
+    return false;
 }
 
 const char *yaml_node_kind_name(const struct yaml_node *node)
