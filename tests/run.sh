@@ -20,7 +20,8 @@ usage() { sed -n '2,/^\[ -n/p' "$ROOT/tests/run.sh" | sed '$d; s/^# \{0,1\}//'; 
 
 # ---------------------------------------------------------------- the steps
 # step NAME quick|full PRESET|- SECONDS HEADING COMMAND...
-# PRESET is built first, @BUILD@ in the command is its folder and @PYTHON@ a Python with what the tests import.
+# PRESET (several: a+b) is built first, @BUILD@ in the command is the first one's folder, @ROOT@ the folder of all presets,
+# @PYTHON@ a Python with what the tests import.
 # A command that ends with a line "N passed, N failed" counts as these, any other as one test.
 NAMES=() CLASSES=() PRESETS=() LIMITS=() HEADINGS=() COMMANDS=()
 step() {
@@ -37,9 +38,10 @@ step build-asan    quick -       900  "gcc, address and undefined behaviour"    
 step unit-asan     quick asan    900  "unit tests under ASan and UBSan"            unit asan
 step build-tsan    quick -       900  "gcc, data races"                            build tsan
 step unit-tsan     quick tsan    900  "unit tests under TSan"                      unit tsan
-step build-clang   quick -       900  "clang, locks annotated"                     build clang
+step build-clang   full  -       900  "clang as in dev"                            build clang
 step unit-clang    full  clang   600  "unit tests, compiled by clang"              unit clang
-step build-fuzz    quick -       900  "clang, libFuzzer"                           build fuzz
+step build-fuzz    quick -       900  "clang with its warnings and lock analysis, ASan, libFuzzer" build fuzz
+step unit-fuzz     quick fuzz    900  "unit tests, compiled by clang, under its ASan and UBSan" unit fuzz
 step fuzz          quick fuzz    900  "each reader and decoder: its corpus, and 10 s of fuzzing" \
                                                      @PYTHON@ tests/fuzz/run.py --build @BUILD@ --seconds 10
 step fuzz-long     full  fuzz    7200 "10 minutes of fuzzing each"  @PYTHON@ tests/fuzz/run.py --build @BUILD@ --seconds 600
@@ -47,11 +49,25 @@ step build-release quick -       900  "gcc, as installed"                       
 step unit-release  quick release 600  "unit tests of what is installed"            unit release
 step install       quick release 120  "cmake --install, and the program it puts in place" check_install
 # Against real servers. A new one is a line here.
+step influx        quick asan    600  "influx decoder beside stock VictoriaMetrics, under ASan" influx_oracle @BUILD@ 2000
+step influx-long   full  dev     3600 "the same with 50,000 groups of lines"       influx_oracle @BUILD@ 50000
 step e2e           quick release 900  "1,000,000 samples from Kafka; stock VictoriaMetrics opens the store" \
                                                      @PYTHON@ tests/real/e2e.py --build @BUILD@ --samples 1000000
 step e2e-asan      quick asan    900  "the same with 50,000 under ASan"  @PYTHON@ tests/real/e2e.py --build @BUILD@ --samples 50000
 step e2e-tsan      quick tsan    900  "the same with 50,000 under TSan"  @PYTHON@ tests/real/e2e.py --build @BUILD@ --samples 50000
-step bench-ingest  full  release 3600 "CPU, memory and bytes beside VictoriaMetrics" sh tests/bench/run.sh ingest
+step kill          quick release+dev 900 "kill -9 at random moments and at each step of a commit" \
+                                                     @PYTHON@ tests/real/kill.py --build @BUILD@ --fault-build @ROOT@/dev --kills 3
+step kill-long     full  release+dev 3600 "the same, 30 times"  @PYTHON@ tests/real/kill.py --build @BUILD@ --fault-build @ROOT@/dev --kills 30
+step kill-tsan     full  tsan    3600 "the same under TSan"     @PYTHON@ tests/real/kill.py --build @BUILD@ --kills 5
+step broker-away   quick release 600  "Kafka away at start, in the middle, at the stop" \
+                                                     @PYTHON@ tests/real/broker_away.py --build @BUILD@ --away 10
+step broker-away-long full release 900 "the same, for 30 s"     @PYTHON@ tests/real/broker_away.py --build @BUILD@ --away 30
+step bad-input     quick release 600  "bad input of every kind costs itself only"  @PYTHON@ tests/real/bad_input.py --build @BUILD@
+step bad-input-asan full asan    1200 "the same under ASan"     @PYTHON@ tests/real/bad_input.py --build @BUILD@
+step kafka         quick dev     900  "the Kafka sink against real brokers"        bash tests/real/kafka/run.sh --build @BUILD@
+step harness       full  release 900  "the harness finds what is different, and nothing else" \
+                                                     @PYTHON@ tests/real/harness_check.py --build @BUILD@
+step bench-ingest  full  release 3600 "CPU, memory and bytes beside VictoriaMetrics" sh tests/bench/run.sh ingest --build @BUILD@
 
 # ---------------------------------------------------------------- what the steps call
 build() { # PRESET
@@ -75,6 +91,12 @@ unit() { # PRESET: all of ctest but the lint, which is a step of its own
 
 fetch_testbed() {
   bash tests/testbed/kafka.sh fetch && bash tests/testbed/oracle.sh
+}
+
+influx_oracle() { # BUILD GROUPS
+  local VM_NEW
+  eval "$(bash tests/testbed/oracle.sh)"
+  "$PYTHON" tests/real/influx_oracle.py "$VM_NEW" "$1/tests/unit/sinks/decode/influx_dump" --groups "$2"
 }
 
 check_install() {
@@ -117,7 +139,7 @@ for pattern in ${ONLY[@]+"${ONLY[@]}"}; do
   [ -n "$matched" ] || { echo "run.sh: no step is called $pattern; see --list" >&2; exit 64; }
 done
 if [ -n "$LIST" ]; then
-  for i in "${!NAMES[@]}"; do printf '%-14s %-6s %s\n' "${NAMES[i]}" "${CLASSES[i]}" "${HEADINGS[i]}"; done
+  for i in "${!NAMES[@]}"; do printf '%-16s %-6s %s\n' "${NAMES[i]}" "${CLASSES[i]}" "${HEADINGS[i]}"; done
   exit 0
 fi
 
@@ -181,30 +203,34 @@ count() { # NAME LOG RC: adds what the step's last line says, or one test
 
 run() { # NAME SECONDS HEADING COMMAND-LINE WRAP: one step with its log, time and count
   local log=$LOGS/$1.log start=$SECONDS rc=0
-  printf '== %-14s %s\n' "$1" "$3"
+  printf '== %-16s %s\n' "$1" "$3"
   # A process group of its own, so that the time limit reaches everything in it; CHILD is what Ctrl-C passes on to.
-  export -f build unit fetch_testbed check_install
-  export BUILD_ROOT JOBS WORK
+  export -f build unit fetch_testbed influx_oracle check_install
+  export BUILD_ROOT JOBS WORK PYTHON
   timeout -k 20 "$2" $5 bash -c "$4" >"$log" 2>&1 </dev/null &
   CHILD=$!
   wait "$CHILD" || rc=$?
   CHILD=""
   [ $rc != 124 ] && [ $rc != 137 ] || echo "run.sh: ended after its limit of $2 s" >>"$log"
   if count "$1" "$log" $rc; then
-    printf '   %-14s ok      %4d s   %s\n' "$1" $((SECONDS - start)) "$STEP_LINE"
+    printf '   %-16s ok      %4d s   %s\n' "$1" $((SECONDS - start)) "$STEP_LINE"
   else
-    printf '   %-14s FAILED  %4d s   %s (exit %d); the end of %s:\n' "$1" $((SECONDS - start)) "$STEP_LINE" $rc "${log#"$ROOT"/}"
+    printf '   %-16s FAILED  %4d s   %s (exit %d); the end of %s:\n' "$1" $((SECONDS - start)) "$STEP_LINE" $rc "${log#"$ROOT"/}"
     tail -n 150 "$log" | sed 's/^/   | /'
     return 1
   fi
 }
 
-built() { # PRESET: makes the build unless this run has tried already
-  [ -n "${BUILT[$1]:-}" ] || {
-    BUILT[$1]=ok
-    run "build-$1" 900 "needed by what follows" "build $1" "" || BUILT[$1]=failed
-  }
-  [ "${BUILT[$1]}" = ok ]
+built() { # PRESET+PRESET...: makes the builds unless this run has tried already
+  local preset all=0
+  for preset in ${1//+/ }; do
+    [ -n "${BUILT[$preset]:-}" ] || {
+      BUILT[$preset]=ok
+      run "build-$preset" 900 "needed by what follows" "build $preset" "" || BUILT[$preset]=failed
+    }
+    [ "${BUILT[$preset]}" = ok ] || all=1
+  done
+  return $all
 }
 
 if ! sh config/install-deps.sh test; then
@@ -227,26 +253,27 @@ for i in "${!NAMES[@]}"; do
     continue
   fi
   if [ "$preset" != - ] && ! built "$preset"; then
-    printf '== %-14s %s\n   %-14s FAILED  the build %s did\n' "$name" "${HEADINGS[i]}" "$name" "$preset"
+    printf '== %-16s %s\n   %-16s FAILED  because the build %s did\n' "$name" "${HEADINGS[i]}" "$name" "$preset"
     FAILED=$((FAILED + 1))
     FAILED_STEPS+=("$name")
     continue
   fi
   case $preset in asan | tsan | fuzz) wrapper=${WRAPPER[*]:-} ;; esac
-  command=${COMMANDS[i]//@BUILD@/$BUILD_ROOT/$preset}
+  command=${COMMANDS[i]//@BUILD@/$BUILD_ROOT/${preset%%+*}}
+  command=${command//@ROOT@/$BUILD_ROOT}
   run "$name" "${LIMITS[i]}" "${HEADINGS[i]}" "${command//@PYTHON@/$PYTHON}" "$wrapper"
 done
 
-printf '== %-14s %s\n' left-behind "files and processes that the steps should have removed"
+printf '== %-16s %s\n' left-behind "files and processes that the steps should have removed"
 left=$(left_running)
 files=$(find "$WORK/tmp" -mindepth 1 -maxdepth 2 | head -n 20)
 if [ -z "$left$files" ]; then
   PASSED=$((PASSED + 1))
-  printf '   %-14s ok\n' left-behind
+  printf '   %-16s ok\n' left-behind
 else
   FAILED=$((FAILED + 1))
   FAILED_STEPS+=(left-behind)
-  printf '   %-14s FAILED\n' left-behind
+  printf '   %-16s FAILED\n' left-behind
   for pid in $left; do echo "   | process $pid: $(tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | cut -c1-150)"; done
   [ -z "$files" ] || printf '   | %s\n' $files
 fi
