@@ -1,0 +1,55 @@
+#include <getopt.h>
+#include <stdio.h>
+
+#include "config/config.h"
+#include "src/commands.h"
+#include "src/daemon.h"
+#include "src/sink_factory.h"
+
+static const char help[] =
+    "Usage: varve serve [-c FILE]\n"
+    "\n"
+    "Runs the service in the foreground until SIGTERM or SIGINT.\n"
+    "\n"
+    "  -c, --config FILE   the configuration (default " CONFIG_PATH_DEFAULT ")\n"
+    "  -h, --help          this text\n"
+    "\n"
+    "Exit status: 0 after a clean stop, 1 for a configuration with errors, 2 if the store\n"
+    "can't be opened, 3 after a fatal error later, 64 for wrong usage.\n";
+
+int cmd_serve(int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"config", required_argument, NULL, 'c'},
+        {"help", no_argument, NULL, 'h'},
+        {NULL, 0, NULL, 0},
+    };
+    const char *path = CONFIG_PATH_DEFAULT;
+    optind = 0;
+    opterr = 0;
+    for (int c; (c = getopt_long(argc, argv, "c:h", options, NULL)) != -1;) {
+        switch (c) {
+        case 'c':
+            path = optarg;
+            break;
+        case 'h':
+            fputs(help, stdout);
+            return EXIT_CLEAN;
+        default:
+            return command_wrong_usage(argv[0], NULL);
+        }
+    }
+    if (optind < argc)
+        return command_wrong_usage(argv[0], "it takes no arguments");
+
+    struct config *cfg;
+    struct config_errors errors = {0};
+    int r = config_read_file(&cfg, path, &sink_factory_config_hooks, &errors);
+    config_errors_print(&errors, stderr);
+    config_errors_release(&errors);
+    if (r < 0)
+        return EXIT_BAD_CONFIG;
+    int exit_code = daemon_run(cfg);
+    config_free(cfg);
+    return exit_code;
+}

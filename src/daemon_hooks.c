@@ -1,0 +1,68 @@
+#include <inttypes.h>
+#include <unistd.h>
+
+#include "src/base/log.h"
+#include "src/commands.h"
+#include "src/daemon_internal.h"
+#include "src/notify.h"
+
+static void on_durable(void *context, uint64_t n)
+{
+    struct daemon *d = context;
+    log_debug("commit %" PRIu64 " is durable", n);
+    mutex_lock(&d->sinks_lock);
+    for (size_t i = 0; d->sinks_acknowledge && i < d->sinks_count; i++)
+        d->sinks[i]->ops->acknowledge(d->sinks[i]);
+    mutex_unlock(&d->sinks_lock);
+}
+
+/* Nothing that isn't durable has been acknowledged, and nothing more may be: no destructor of a client that
+ * commits offsets may run, so the process ends here. */
+static void on_fatal(void *context, const struct error *error)
+{
+    (void)context;
+    log_error("the store can't be written any more, stopping without acknowledging: %s", error->message);
+    notify_status("failed: %s", error->message);
+    _exit(EXIT_FATAL);
+}
+
+static void on_disk_full(void *context, bool full, const struct error *error)
+{
+    struct daemon *d = context;
+    if (atomic_exchange(&d->disk_full, full) == full)
+        return;
+    if (full)
+        log_warning("the disk is full, intake waits until there's room: %s", error ? error->message : "");
+    else
+        log_info("the disk has room again");
+    if (d->ingest && full) /* cleared by daemon_watch, which knows min_free_disk too */
+        (void)ingest_set_paused(d->ingest, INTAKE_PAUSE_DISK, true);
+}
+
+/* Until the log is open its length is the one that the store found. */
+static uint64_t reject_length(void *context)
+{
+    struct daemon *d = context;
+    struct reject_log *log = atomic_load(&d->opened_reject_log);
+    struct storage *st = atomic_load(&d->opened_storage);
+    return log ? reject_log_length(log) : st ? storage_reject_log_length(st) : 0;
+}
+
+static int sync_rejects(void *context, struct error *reterr)
+{
+    struct daemon *d = context;
+    struct reject_log *log = atomic_load(&d->opened_reject_log);
+    return log ? reject_log_sync(log, reterr) : 0;
+}
+
+struct storage_hooks daemon_storage_hooks(struct daemon *d)
+{
+    return (struct storage_hooks){
+        .context = d,
+        .durable = on_durable,
+        .fatal = on_fatal,
+        .disk_full = on_disk_full,
+        .reject_log_length = reject_length,
+        .reject_log_sync = sync_rejects,
+    };
+}

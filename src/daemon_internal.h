@@ -1,0 +1,57 @@
+/* The service's parts, for the daemon_*.c files. */
+#ifndef VARVE_SRC_DAEMON_INTERNAL_H
+#define VARVE_SRC_DAEMON_INTERNAL_H
+
+#include <stdatomic.h>
+
+#include "config/config.h"
+#include "sinks/reject_log.h"
+#include "sinks/sink.h"
+#include "src/base/mutex.h"
+#include "src/http.h"
+#include "src/http_api.h"
+#include "src/ingest.h"
+#include "src/intake_gate.h"
+#include "storage/storage.h"
+
+struct daemon {
+    const struct config *cfg;
+    struct storage *storage;
+    _Atomic(struct storage *) opened_storage; /* the same, for hooks */
+    struct reject_log *reject_log;
+    _Atomic(struct reject_log *) opened_reject_log;
+    struct ingest *ingest;
+
+    struct sink **sinks;
+    size_t sinks_count;
+    size_t sinks_started;
+    struct mutex sinks_lock; /* below a sink's own */
+    bool sinks_acknowledge;  /* locked by sinks_lock: sinks exist and want to hear of commits */
+
+    struct http_api api;
+    struct http *http;
+    atomic_bool ready;
+
+    struct intake_gate gate;
+    uint64_t memory_limit_bytes;
+    atomic_bool disk_full; /* as storage says */
+    unsigned paused_last;  /* main thread: what was logged */
+
+    /* Main thread: for STATUS. */
+    int64_t status_at_ms;
+    uint64_t status_rows;
+};
+
+/* daemon_hooks.c: what the store calls. */
+struct storage_hooks daemon_storage_hooks(struct daemon *d);
+
+/* daemon_api.c: what HTTP asks. */
+struct http_api daemon_http_api(struct daemon *d);
+
+/* daemon_watch.c: main thread, once a second. */
+void daemon_watch_init(struct daemon *d, int64_t not_before_ms);
+void daemon_watch(struct daemon *d);
+/* When files of the store were last written, Unix milliseconds; 0 if it's new. Before the store is opened. */
+int64_t daemon_store_written_ms(const char *path);
+
+#endif

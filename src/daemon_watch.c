@@ -1,0 +1,119 @@
+#include <inttypes.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include "src/base/alloc.h"
+#include "src/base/cleanup.h"
+#include "src/base/clock.h"
+#include "src/base/log.h"
+#include "src/daemon_internal.h"
+#include "src/notify.h"
+#include "src/process_stats.h"
+
+#define STATUS_INTERVAL_MS (5 * SECOND_MS)
+
+int64_t daemon_store_written_ms(const char *path)
+{
+    /* The journal and the checkpoint are what a commit writes last. */
+    _cleanup_free_ char *dir = xasprintf("%s/varve", path);
+    struct fs_list list = {0};
+    int64_t last_ms = 0;
+    if (fs_list_dir(&list, dir, NULL) < 0)
+        return 0;
+    for (size_t i = 0; i < list.count; i++) {
+        _cleanup_free_ char *file = xasprintf("%s/%s", dir, list.names[i]);
+        struct stat st;
+        if (stat(file, &st) < 0 || !S_ISREG(st.st_mode))
+            continue;
+        int64_t ms = (int64_t)st.st_mtim.tv_sec * 1000 + st.st_mtim.tv_nsec / 1000000;
+        if (ms > last_ms)
+            last_ms = ms;
+    }
+    fs_list_release(&list);
+    return last_ms;
+}
+
+static uint64_t memory_limit(const struct config_storage *cfg)
+{
+    if (!cfg->memory_limit.percent)
+        return cfg->memory_limit.bytes;
+    return process_memory_total() / 100 * cfg->memory_limit.percent;
+}
+
+void daemon_watch_init(struct daemon *d, int64_t not_before_ms)
+{
+    d->memory_limit_bytes = memory_limit(&d->cfg->storage);
+    d->gate = (struct intake_gate){
+        .min_free_disk_bytes = d->cfg->storage.min_free_disk_bytes,
+        .trust_clock = d->cfg->storage.trust_clock,
+        .not_before_ms = not_before_ms,
+    };
+}
+
+static uint64_t queues_bytes(const struct config *cfg)
+{
+    uint64_t sum = 0;
+    for (size_t i = 0; i < cfg->sinks_count; i++)
+        sum += cfg->sinks[i].queue_size_bytes;
+    return sum;
+}
+
+/* Says each change once. */
+static void log_changes(struct daemon *d)
+{
+    static const struct {
+        enum intake_pause reason;
+        const char *paused, *resumed;
+    } texts[] = {
+        {INTAKE_PAUSE_DISK, "intake waits: the disk has less than storage.min_free_disk free, or is full",
+         "intake goes on: the disk has room again"},
+        {INTAKE_PAUSE_MEMORY, "intake waits: rows in memory reach storage.memory_limit",
+         "intake goes on: memory is below storage.memory_limit again"},
+        {INTAKE_PAUSE_CLOCK,
+         "intake waits: the clock is behind the store's last commit; set the clock, or storage.trust_clock",
+         "intake goes on: the clock has passed the store's last commit"},
+    };
+    unsigned now = ingest_paused(d->ingest), changed = now ^ d->paused_last;
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        if (!(changed & (unsigned)texts[i].reason))
+            continue;
+        if (now & (unsigned)texts[i].reason)
+            log_warning("%s", texts[i].paused);
+        else
+            log_info("%s", texts[i].resumed);
+    }
+    d->paused_last = now;
+}
+
+static void say_status(struct daemon *d, uint64_t rows_total)
+{
+    int64_t now_ms = clock_monotonic_ms(), elapsed_ms = now_ms - d->status_at_ms;
+    if (elapsed_ms < STATUS_INTERVAL_MS)
+        return;
+    struct storage_stats stats = {0};
+    storage_stats(d->storage, &stats);
+    double rows_per_s =
+        d->status_at_ms ? (double)(rows_total - d->status_rows) * 1e3 / (double)elapsed_ms : 0;
+    notify_status("%.0f rows/s, %" PRIu64 " series, oldest row not on disk %.1f s old%s", rows_per_s,
+                  stats.series_known, stats.oldest_unflushed_seconds,
+                  ingest_paused(d->ingest) ? ", intake waits" : "");
+    storage_stats_release(&stats);
+    d->status_at_ms = now_ms;
+    d->status_rows = rows_total;
+}
+
+void daemon_watch(struct daemon *d)
+{
+    struct intake_totals totals = {0};
+    intake_totals_collect(&totals, ingest_counters(d->ingest));
+    d->gate.buffers_limit_bytes =
+        intake_gate_buffers_limit(d->memory_limit_bytes, queues_bytes(d->cfg), totals.cache_bytes);
+    intake_gate_look(&d->gate, fs_posix.ops->free_bytes(&fs_posix, d->cfg->storage.path),
+                     storage_buffered_bytes(d->storage), clock_now_ms());
+    (void)ingest_set_paused(d->ingest, INTAKE_PAUSE_DISK, d->gate.is_disk_low || atomic_load(&d->disk_full));
+    (void)ingest_set_paused(d->ingest, INTAKE_PAUSE_MEMORY, d->gate.is_memory_high);
+    (void)ingest_set_paused(d->ingest, INTAKE_PAUSE_CLOCK, d->gate.is_clock_behind);
+    log_changes(d);
+    say_status(d, totals.rows);
+    intake_totals_release(&totals);
+}

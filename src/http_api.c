@@ -1,0 +1,175 @@
+#include "src/http_api.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "src/base/alloc.h"
+#include "src/base/clock.h"
+#include "src/time_arg.h"
+
+/* Less than the server's idle limit, or the answer would find the connection closed. */
+#define FORCE_FLUSH_TIMEOUT_MS INT64_C(50000)
+/* A stock server looks at the last 5 minutes for series when no start is given. */
+#define SERIES_DEFAULT_RANGE_MS INT64_C(300000)
+
+enum {
+    HTTP_OK = 200,
+    HTTP_BAD_REQUEST = 400,
+    HTTP_UNPROCESSABLE = 422,
+    HTTP_INTERNAL_ERROR = 500,
+    HTTP_UNAVAILABLE = 503
+};
+
+static void reply_text(struct http_request *req, unsigned status, const char *text)
+{
+    http_reply(req, status, "text/plain; charset=utf-8", text, strlen(text));
+}
+
+static void on_health(void *context, struct http_request *req)
+{
+    (void)context;
+    reply_text(req, HTTP_OK, "OK");
+}
+
+static void on_ready(void *context, struct http_request *req)
+{
+    const struct http_api *api = context;
+    const char *why = "";
+    if (api->ready(api->context, &why))
+        reply_text(req, HTTP_OK, "OK");
+    else
+        reply_text(req, HTTP_UNAVAILABLE, why);
+}
+
+static void on_metrics(void *context, struct http_request *req)
+{
+    const struct http_api *api = context;
+    struct buffer text = {0};
+    api->metrics(api->context, &text);
+    http_reply(req, HTTP_OK, "text/plain; version=0.0.4; charset=utf-8", text.data, text.len);
+    buffer_release(&text);
+}
+
+static void on_force_flush(void *context, struct http_request *req)
+{
+    const struct http_api *api = context;
+    struct error error;
+    int r = api->force_flush(api->context, FORCE_FLUSH_TIMEOUT_MS, &error);
+    if (r < 0)
+        http_reply_error(req, r == ERR_FULL || r == ERR_CANCELLED ? HTTP_UNAVAILABLE : HTTP_INTERNAL_ERROR,
+                         "%s", error.message);
+    else
+        http_reply(req, HTTP_OK, NULL, "", 0);
+}
+
+/* --- queries --- */
+
+struct query_job {
+    const struct http_api *api;
+    struct query query;
+};
+
+static void free_job(void *arg)
+{
+    struct query_job *job = arg;
+    query_release(&job->query);
+    free(job);
+}
+
+static int write_to_stream(void *context, const void *data, size_t size, struct error *reterr)
+{
+    return http_stream_write(context, data, size, reterr);
+}
+
+static int produce_answer(void *arg, struct http_stream *stream, struct error *reterr)
+{
+    const struct query_job *job = arg;
+    return job->api->query(job->api->context, &job->query, write_to_stream, stream, reterr);
+}
+
+/* An absent time is the default rounded down to a second, as a stock server does it. */
+static int get_time(const struct http_request *req, const char *name, int64_t now_ms, int64_t default_ms,
+                    int64_t *ret_ms, struct error *reterr)
+{
+    const char *text = http_arg(req, name);
+    if (text && *text)
+        return time_arg_parse(text, now_ms, ret_ms, reterr);
+    *ret_ms = default_ms - default_ms % SECOND_MS;
+    return 0;
+}
+
+static int get_times(struct query *q, const struct http_request *req, struct error *reterr)
+{
+    int64_t now_ms = clock_now_ms();
+    int r = get_time(req, "start", now_ms, 0, &q->start_ms, reterr);
+    if (r == 0)
+        r = get_time(req, "end", now_ms, now_ms, &q->end_ms, reterr);
+    if (r == 0 && q->end_ms < q->start_ms)
+        q->end_ms = q->start_ms;
+    return r;
+}
+
+static size_t add_matches(struct query *q, const struct http_request *req, const char *name)
+{
+    size_t count = http_args(req, name, NULL, 0);
+    const char **values = xcalloc(count + 1, sizeof *values);
+    (void)http_args(req, name, values, count);
+    for (size_t i = 0; i < count; i++)
+        query_add_match(q, values[i]);
+    free(values);
+    return count;
+}
+
+static uint64_t get_count(const struct http_request *req, const char *name)
+{
+    const char *text = http_arg(req, name);
+    long long n = text ? strtoll(text, NULL, 10) : 0;
+    return n > 0 ? (uint64_t)n : 0;
+}
+
+static void answer_query(const struct http_api *api, struct http_request *req, enum query_kind kind,
+                         const char *content_type, unsigned invalid_status)
+{
+    struct query q = {.kind = kind};
+    struct error error;
+    int r = get_times(&q, req, &error);
+    if (r == 0 && add_matches(&q, req, "match[]") + add_matches(&q, req, "match") == 0)
+        r = error_set(&error, ERR_INVALID, "missing `match[]` arg");
+    if (r < 0) {
+        query_release(&q);
+        http_reply_error(req, invalid_status, "%s", error.message);
+        return;
+    }
+    if (kind == QUERY_SERIES && q.start_ms == 0)
+        q.start_ms = q.end_ms > SERIES_DEFAULT_RANGE_MS ? q.end_ms - SERIES_DEFAULT_RANGE_MS : 0;
+    q.max_rows_per_line = get_count(req, "max_rows_per_line");
+    q.limit = get_count(req, "limit");
+    struct query_job *job = xmalloc(sizeof *job);
+    *job = (struct query_job){api, q};
+    http_reply_stream(req, content_type, invalid_status, produce_answer, job, free_job);
+}
+
+static void on_export(void *context, struct http_request *req)
+{
+    const char *format = http_arg(req, "format");
+    if (format && *format) {
+        http_reply_error(req, HTTP_UNPROCESSABLE, "format=%.32s isn't built: only JSON lines are", format);
+        return;
+    }
+    answer_query(context, req, QUERY_EXPORT, "application/stream+json; charset=utf-8", HTTP_UNPROCESSABLE);
+}
+
+static void on_series(void *context, struct http_request *req)
+{
+    answer_query(context, req, QUERY_SERIES, "application/json", HTTP_BAD_REQUEST);
+}
+
+const struct http_route http_api_routes[] = {
+    {"/health", HTTP_GET | HTTP_HEAD, false, on_health},
+    {"/ready", HTTP_GET | HTTP_HEAD, false, on_ready},
+    {"/metrics", HTTP_GET | HTTP_HEAD, false, on_metrics},
+    {"/internal/force_flush", HTTP_GET | HTTP_POST, true, on_force_flush},
+    {"/api/v1/export", HTTP_GET | HTTP_POST, false, on_export},
+    {"/api/v1/series", HTTP_GET | HTTP_POST, false, on_series},
+};
+const size_t http_api_routes_count = sizeof http_api_routes / sizeof http_api_routes[0];

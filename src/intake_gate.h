@@ -1,0 +1,30 @@
+/*
+ * When intake waits, and goes on by itself: little free disk, much memory, a clock that can't be right.
+ *
+ * Looked at once a second by the main thread, over numbers that are given to it: policy without I/O.
+ */
+#ifndef VARVE_SRC_INTAKE_GATE_H
+#define VARVE_SRC_INTAKE_GATE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct intake_gate {
+    uint64_t min_free_disk_bytes;
+    uint64_t buffers_limit_bytes; /* what rows in memory may take: intake_gate_buffers_limit */
+    bool trust_clock;
+    int64_t not_before_ms; /* the store was written at this time: the clock can't be behind it */
+
+    bool is_disk_low, is_memory_high, is_clock_behind; /* as of the last look */
+};
+
+/* What of memory_limit_bytes is left for rows, when queues and caches take theirs; at least a quarter of it.
+ */
+uint64_t intake_gate_buffers_limit(uint64_t memory_limit_bytes, uint64_t queues_bytes, uint64_t caches_bytes);
+
+/* Sets the three states. Once entered, the disk's is left at an eighth (at most 256 MiB) above its limit,
+ * memory's an eighth below, so that it doesn't flap. */
+void intake_gate_look(struct intake_gate *gate, uint64_t free_disk_bytes, uint64_t buffered_bytes,
+                      int64_t now_ms);
+
+#endif

@@ -1,0 +1,10 @@
+/* Writing JSON text. */
+#ifndef VARVE_SRC_JSON_H
+#define VARVE_SRC_JSON_H
+
+#include "src/base/buffer.h"
+
+/* Appends "text", quotes included; bytes that aren't UTF-8 become U+FFFD. */
+void json_append_string(struct buffer *dst, const char *text, size_t len);
+
+#endif

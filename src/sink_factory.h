@@ -1,0 +1,16 @@
+/* From a sink's configuration to a sink: one row a type. */
+#ifndef VARVE_SRC_SINK_FACTORY_H
+#define VARVE_SRC_SINK_FACTORY_H
+
+#include "config/config.h"
+#include "sinks/sink.h"
+
+/* What the brokers' libraries know of their own properties, for config_read_file. */
+extern const struct config_hooks sink_factory_config_hooks;
+
+/* Makes a sink of cfg that delivers to intake; nothing is started. ERR_INVALID for what the broker's library
+ * refuses. */
+int sink_factory_new(struct sink **ret, const struct config *cfg, const struct config_sink *sink_cfg,
+                     struct intake *intake, struct error *reterr);
+
+#endif
