@@ -61,7 +61,7 @@ COUNTER = ('net', [('rx', lambda r, k: '%di' % (k * 104729 + r.randrange(1000)))
                    ('errors', lambda r, k: '%di' % (k // 9)),
                    ('delta', lambda r, k: '%di' % r.randrange(-10**9, 10**9)),
                    ('up', lambda r, k: r.choice(('t', 'f', 'true', 'FALSE', 'T', 'False')))])
-EXTREME = ('ext', [('huge', lambda r, k: r.choice(('', '-', '+')) + r.choice(HUGE)),
+EXTREME = ('ext', [('huge', lambda r, k: r.choice(('', '-')) + r.choice(HUGE)),
                    ('tiny', lambda r, k: r.choice(TINY)),
                    ('neg_huge', lambda r, k: r.choice(NEGATIVE)),
                    ('big', lambda r, k: '%di' % (9007199254740992 + r.randrange(-1000, 1000))),
