@@ -102,6 +102,7 @@ static void fill_in(struct config *cfg)
 static void read_tree(struct config_reader *r, const struct yaml_node *root)
 {
     struct config_place place = {0};
+    size_t before = r->errors->count, left_out_before = r->errors->left_out_count;
     if (root && yaml_node_is_null(root))
         root = NULL;
     if (root && root->kind != YAML_KIND_MAPPING) {
@@ -113,6 +114,8 @@ static void read_tree(struct config_reader *r, const struct yaml_node *root)
     config_read_mapping(r, &place, config_root_keys, root, (struct yaml_position){1, 1}, 0, r->cfg);
     fill_in(r->cfg);
     config_check(r, root);
+    if (r->errors->count == before && r->errors->left_out_count == left_out_before)
+        config_check_with_library(r, root);
 }
 
 int config_read_text(struct config **ret, const char *name, const char *text, size_t size,

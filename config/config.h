@@ -133,6 +133,9 @@ struct config_hooks {
     bool (*kafka_property_owned)(const char *key, const char **ret_reason);
     /* 0 if librdkafka takes the property with that value, else ERR_INVALID. */
     int (*kafka_property_check)(const char *key, const char *value, struct error *reterr);
+    /* 0 if the library takes the sink as a whole (certificates, properties that contradict each other),
+     * without connecting; else ERR_INVALID. Asked for each sink of a file that has no other errors. */
+    int (*sink_check)(const struct config *cfg, const struct config_sink *sink, struct error *reterr);
 };
 
 #define CONFIG_ERRORS_MAX 20

@@ -174,6 +174,33 @@ static void check_sink_identity(struct config_reader *r, const struct config_pla
     }
 }
 
+/* A library's message may quote a value: then it isn't shown. */
+static bool holds_secret(const struct config *cfg, const char *message)
+{
+    for (size_t i = 0; i < cfg->secrets_count; i++) {
+        if (*cfg->secrets[i] && strstr(message, cfg->secrets[i]))
+            return true;
+    }
+    return false;
+}
+
+void config_check_with_library(struct config_reader *r, const struct yaml_node *root)
+{
+    const struct config *cfg = r->cfg;
+    const struct yaml_node *sinks = yaml_node_get(root, "sinks");
+    struct config_place file = {0};
+    struct config_place sinks_place = {.parent = &file, .name = "sinks"};
+    for (size_t i = 0; r->hooks->sink_check && i < cfg->sinks_count; i++) {
+        struct config_place place = {.parent = &sinks_place, .index = i};
+        struct error err = {0};
+        if (r->hooks->sink_check(cfg, &cfg->sinks[i], &err) == 0)
+            continue;
+        bool secret = holds_secret(cfg, err.message);
+        config_report(r, sinks->items[i]->position, &place, "%s; see its librdkafka properties",
+                      secret ? "the broker's library refuses it, in words that hold a secret" : err.message);
+    }
+}
+
 void config_check(struct config_reader *r, const struct yaml_node *root)
 {
     const struct config *cfg = r->cfg;

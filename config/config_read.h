@@ -71,11 +71,13 @@ config_read_fn config_read_partitions;      /* struct config_sink */
 config_read_fn config_read_properties;      /* struct config_sink */
 config_read_fn config_read_listen;          /* struct config_http */
 
-/* The rules across keys, and those that need more than the value's type; config_check after all is read (root
- * may be NULL), the other after each sink of that type. */
+/* The rules across keys, and those that need more than the value's type. config_check comes after all is read
+ * (root may be NULL), config_check_kafka_sink after each sink of that type. */
 void config_check(struct config_reader *r, const struct yaml_node *root);
 void config_check_kafka_sink(struct config_reader *r, const struct config_place *place,
                              const struct config_sink *sink, const struct yaml_node *node);
+/* Asks hooks->sink_check about each sink; for a configuration that has no errors so far. */
+void config_check_with_library(struct config_reader *r, const struct yaml_node *root);
 /* Where the value of a key stands, or the mapping itself if the key isn't there; 1:1 without a mapping. */
 struct yaml_position config_position_of(const struct yaml_node *mapping, const char *key);
 

@@ -5,38 +5,31 @@
 #include <stdio.h>
 
 #include "config/config_describe.h"
-#include "sinks/kafka/kafka_sink.h"
+#include "src/commands.h"
+#include "src/sink_factory.h"
 
-#define CONFIG_PATH_DEFAULT "/etc/varve/varve.yaml"
-#define CONNECT_TIMEOUT_MS  10000
+#define CONNECT_TIMEOUT_MS 10000
 
-enum { EXIT_OK = 0, EXIT_BAD = 1, EXIT_WRONG_USAGE = 64 };
-
-static void print_help(FILE *dst, const struct cmd_check_wiring *wiring)
+static void print_help(const struct cmd_check_wiring *wiring)
 {
-    fputs("Usage: varve check [-c FILE]", dst);
-    if (wiring->kafka_connect)
-        fputs(" [--connect]", dst);
-    fputs("\n\nReads the configuration and says what it means.\n\n"
-          "  -c, --config FILE   the configuration (default " CONFIG_PATH_DEFAULT ")\n",
-          dst);
-    if (wiring->kafka_connect)
-        fputs("      --connect       also reach each broker\n", dst);
-    fputs("  -h, --help          this text\n\n"
-          "Exit status: 0 if all is well, 1 if not, 64 for wrong usage.\n",
-          dst);
-}
-
-static int wrong_usage(void)
-{
-    fputs("varve check: see `varve check -h`\n", stderr);
-    return EXIT_WRONG_USAGE;
+    const char *connect_usage = wiring->kafka_connect ? " [--connect]" : "";
+    const char *connect_line = wiring->kafka_connect ? "      --connect       also reach each broker\n" : "";
+    printf("Usage: varve check [-c FILE]%s\n"
+           "\n"
+           "Reads the configuration and says what it means.\n"
+           "\n"
+           "  -c, --config FILE   the configuration (default " CONFIG_PATH_DEFAULT ")\n"
+           "%s"
+           "  -h, --help          this text\n"
+           "\n"
+           "Exit status: 0 if all is well, 1 if not, 64 for wrong usage.\n",
+           connect_usage, connect_line);
 }
 
 /* One line a sink; goes on after a failure. */
 static int connect_sinks(const struct config *cfg, const struct cmd_check_wiring *wiring)
 {
-    int result = EXIT_OK;
+    int result = EXIT_CLEAN;
     if (cfg->sinks_count)
         fputs("\nconnections\n", stdout);
     for (size_t i = 0; i < cfg->sinks_count; i++) {
@@ -47,12 +40,30 @@ static int connect_sinks(const struct config *cfg, const struct cmd_check_wiring
         if (wiring->kafka_connect(sink, cfg->node, CONNECT_TIMEOUT_MS, &found, &err) == 0) {
             printf("  %-19s %s\n", name, buffer_cstr(&found));
         } else {
-            fprintf(stderr, "sink %s: %s\n", name, err.message);
-            result = EXIT_BAD;
+            fprintf(stderr, "varve check: sink %s: %s\n", name, err.message);
+            result = EXIT_BAD_CONFIG;
         }
         buffer_release(&found);
     }
     return result;
+}
+
+static int check(const char *path, bool connect, const struct cmd_check_wiring *wiring)
+{
+    struct config *cfg = NULL;
+    struct config_errors errors = {0};
+    if (config_read_file(&cfg, path, wiring->hooks, &errors) < 0) {
+        config_errors_print(&errors, stderr);
+        config_errors_release(&errors);
+        return EXIT_BAD_CONFIG;
+    }
+    struct buffer text = {0};
+    config_describe(cfg, &text);
+    fwrite(text.data, 1, text.len, stdout);
+    buffer_release(&text);
+    int result = connect ? connect_sinks(cfg, wiring) : EXIT_CLEAN;
+    config_free(cfg);
+    return command_end_output("check") == EXIT_CLEAN ? result : EXIT_BAD_CONFIG;
 }
 
 int cmd_check_run(int argc, char **argv, const struct cmd_check_wiring *wiring)
@@ -65,7 +76,8 @@ int cmd_check_run(int argc, char **argv, const struct cmd_check_wiring *wiring)
     };
     const char *path = CONFIG_PATH_DEFAULT;
     bool connect = false;
-    optind = 0; /* glibc: begin anew, for a caller that has scanned arguments already */
+    optind = 0; /* glibc: begin anew */
+    opterr = 0;
     for (int c; (c = getopt_long(argc, argv, "c:h", options, NULL)) != -1;) {
         switch (c) {
         case 'c':
@@ -75,45 +87,21 @@ int cmd_check_run(int argc, char **argv, const struct cmd_check_wiring *wiring)
             connect = true;
             break;
         case 'h':
-            print_help(stdout, wiring);
-            return EXIT_OK;
+            print_help(wiring);
+            return EXIT_CLEAN;
         default:
-            return wrong_usage();
+            return command_wrong_usage("check", "an unknown option, or -c without its file");
         }
     }
-    if (optind < argc) {
-        fprintf(stderr, "varve check: unexpected argument %s\n", argv[optind]);
-        return wrong_usage();
-    }
-    if (connect && !wiring->kafka_connect) {
-        fputs("varve check: --connect is not built yet in this version\n", stderr);
-        return wrong_usage();
-    }
-
-    struct config *cfg = NULL;
-    struct config_errors errors = {0};
-    if (config_read_file(&cfg, path, &wiring->hooks, &errors) < 0) {
-        config_errors_print(&errors, stderr);
-        config_errors_release(&errors);
-        return EXIT_BAD;
-    }
-    struct buffer text = {0};
-    config_describe(cfg, &text);
-    fwrite(text.data, 1, text.len, stdout);
-    buffer_release(&text);
-    int result = connect ? connect_sinks(cfg, wiring) : EXIT_OK;
-    config_free(cfg);
-    if (fflush(stdout) != 0) {
-        perror("varve check: stdout");
-        return EXIT_BAD;
-    }
-    return result;
+    if (optind < argc)
+        return command_wrong_usage("check", "an argument too many");
+    if (connect && !wiring->kafka_connect)
+        return command_wrong_usage("check", "--connect is not built yet in this version");
+    return check(path, connect, wiring);
 }
 
 int cmd_check(int argc, char **argv)
 {
-    static const struct cmd_check_wiring wiring = {
-        .hooks = {.kafka_property_owned = kafka_property_owned, .kafka_property_check = kafka_property_check},
-    };
+    static const struct cmd_check_wiring wiring = {.hooks = &sink_factory_config_hooks};
     return cmd_check_run(argc, argv, &wiring);
 }

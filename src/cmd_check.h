@@ -11,7 +11,7 @@
 
 /* What the program gives the command beside the configuration's own code. */
 struct cmd_check_wiring {
-    struct config_hooks hooks;
+    const struct config_hooks *hooks;
     /* Reaches each broker of a sink, within timeout_ms, and appends to *found what there is ("3 brokers,
      * topic metrics with 4 partitions"), without a line end. ERR_IO names the broker that doesn't answer.
      * node is the configuration's. NULL: not built in; --connect is then refused and left out of the help. */
@@ -19,11 +19,9 @@ struct cmd_check_wiring {
                          struct buffer *found, struct error *reterr);
 };
 
-/* Arguments after "check", argv[0] being "check" itself. Returns the exit code: 0; 1 for a configuration with
- * errors or, with --connect, a broker that can't be reached; 64 for wrong usage. Writes to stdout and stderr.
- */
-int cmd_check(int argc, char **argv);
-/* The same with other wiring, for tests. */
+/* cmd_check (src/commands.h) with other wiring, for tests. Returns the exit code: EXIT_CLEAN; EXIT_BAD_CONFIG
+ * for a configuration with errors or, with --connect, a broker that can't be reached; EXIT_WRONG_USAGE.
+ * Writes to stdout and stderr. */
 int cmd_check_run(int argc, char **argv, const struct cmd_check_wiring *wiring);
 
 #endif

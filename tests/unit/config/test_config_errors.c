@@ -529,6 +529,36 @@ static void test_files_that_cannot_be_read(void **state)
     assert_null(cfg);
 }
 
+/* Takes every sink but those with "bad" in the group's name. */
+static int sink_check(const struct config *cfg, const struct config_sink *sink, struct error *reterr)
+{
+    assert_non_null(cfg->node);
+    return strstr(sink->group, "bad") ? error_set(reterr, ERR_INVALID, "librdkafka: no %s", sink->group) : 0;
+}
+
+static void test_the_library_judges_sinks_as_a_whole(void **state)
+{
+    (void)state;
+    static const struct config_hooks with_sinks = {.sink_check = sink_check};
+    static const char text[] =
+        STORAGE "sinks:\n"
+                "- {name: a, type: kafka, brokers: [b], topics: [t], group: good, format: influx}\n"
+                "- {name: b, type: kafka, brokers: [b], topics: [t], group: bad, format: influx}\n"
+                "- {name: c, type: kafka, brokers: [b], topics: [t], group: \"%{VARVE_TEST_GROUP}\", format: "
+                "influx}\n";
+    struct config *cfg = NULL;
+    struct config_errors errors = {0};
+    assert_int_equal(setenv("VARVE_TEST_GROUP", "bad secret", 1), 0);
+    assert_int_equal(config_read_text(&cfg, "t", text, strlen(text), &with_sinks, &errors), ERR_INVALID);
+    char *shown = printed(&errors);
+    assert_string_equal(
+        shown, "t:4:3: sinks[1]: librdkafka: no bad; see its librdkafka properties\n"
+               "t:5:3: sinks[2]: the broker's library refuses it, in words that hold a secret; see its "
+               "librdkafka properties\n");
+    free(shown);
+    config_errors_release(&errors);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -537,6 +567,7 @@ int main(void)
         cmocka_unit_test(test_twenty_errors_are_shown_and_the_rest_counted),
         cmocka_unit_test(test_long_and_odd_texts_are_cut_in_messages),
         cmocka_unit_test(test_files_that_cannot_be_read),
+        cmocka_unit_test(test_the_library_judges_sinks_as_a_whole),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -276,7 +276,8 @@ static int check_value(const char *key, const char *value, struct error *reterr)
 static void test_hooks_are_asked(void **state)
 {
     (void)state;
-    static const struct config_hooks hooks = {own_nothing, check_value};
+    static const struct config_hooks hooks = {.kafka_property_owned = own_nothing,
+                                              .kafka_property_check = check_value};
     static const char text[] =
         STORAGE "sinks: [{name: a, type: kafka, brokers: [b], topics: [t], group: g, format: influx, "
                 "librdkafka: {client.rack: r}}]\n";
