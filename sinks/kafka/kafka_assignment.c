@@ -179,11 +179,6 @@ void kafka_assignment_sync_pause(struct kafka_consumer *c)
     c->paused = pause;
     if (!c->partitions_count)
         return;
-    if (!pause && !kafka_is_cooperative(c)) {
-        /* Exact whatever the library made of its own position meanwhile. */
-        apply_whole(c);
-        return;
-    }
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)c->partitions_count);
     for (size_t i = 0; i < c->partitions_count; i++) {
         if (c->partitions[i]->attached)
@@ -194,4 +189,6 @@ void kafka_assignment_sync_pause(struct kafka_consumer *c)
     else
         (void)rd_kafka_resume_partitions(c->rk, list);
     rd_kafka_topic_partition_list_destroy(list);
+    if (!pause && !kafka_is_cooperative(c))
+        apply_whole(c); /* exact, whatever the library made of its own position meanwhile */
 }

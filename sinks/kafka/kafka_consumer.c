@@ -50,21 +50,31 @@ static int64_t left_until(int64_t deadline)
     return left > 0 ? left : 0;
 }
 
-/* A static member's close tells the group nothing: only unsubscribing first gives the partitions to others
- * now. */
+static bool is_member(struct kafka_consumer *c)
+{
+    char *id = rd_kafka_memberid(c->rk);
+    bool member = id && id[0];
+    if (id)
+        rd_kafka_mem_free(c->rk, id);
+    return member;
+}
+
+static void poll_for_callbacks(struct kafka_consumer *c)
+{
+    ssize_t n = rd_kafka_consume_batch_queue(c->queue, 50, c->messages, KAFKA_BATCH_MAX);
+    for (ssize_t i = 0; i < n; i++)
+        rd_kafka_message_destroy(c->messages[i]);
+}
+
+/* A static member's close tells the group nothing: only unsubscribing, and answering the revoke that follows,
+ * gives the partitions to others now. The member's id is gone when the request is on its way. */
 static void leave_group(struct kafka_consumer *c, int64_t deadline)
 {
     (void)rd_kafka_unsubscribe(c->rk);
-    rd_kafka_error_t *error = rd_kafka_consumer_close_queue(c->rk, c->queue);
-    if (error) {
-        rd_kafka_error_destroy(error);
-        return;
-    }
-    while (!rd_kafka_consumer_closed(c->rk) && left_until(deadline)) {
-        rd_kafka_event_t *event = rd_kafka_queue_poll(c->queue, 50);
-        if (event)
-            rd_kafka_event_destroy(event);
-    }
+    while (is_member(c) && left_until(deadline))
+        poll_for_callbacks(c);
+    poll_for_callbacks(c);
+    poll_for_callbacks(c);
 }
 
 struct destruction {

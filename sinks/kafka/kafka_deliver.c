@@ -113,14 +113,26 @@ static void hand_over_touched(struct kafka_consumer *c)
     c->touched_count = 0;
 }
 
-static void touch(struct kafka_consumer *c, struct kafka_partition *p)
+/* The first record of a partition in this chunk. Whether the store stands where we think is asked before any
+ * row is delivered, so that a hand-over is refused only if another thread moved the position since. */
+static bool touch(struct kafka_consumer *c, struct kafka_partition *p)
 {
+    struct intake *in = c->sink->intake;
+    struct sink_position position;
     if (p->touched)
-        return;
-    p->touched = true;
+        return true;
     p->from = p->next;
+    if (!in->ops->position(in, p->key.data, (uint32_t)p->key.len, &position) ||
+        position.next != (uint64_t)p->next) {
+        struct error error = {0};
+        (void)error_set(&error, ERR_INVALID, "its position is another");
+        hand_over_refused(c, p, &error);
+        return false;
+    }
+    p->touched = true;
     GROW(c->touched, c->touched_count, c->touched_capacity);
     c->touched[c->touched_count++] = p;
+    return true;
 }
 
 static void deliver_chunk(struct kafka_consumer *c, size_t first, size_t end) REQUIRES(c->lock)
@@ -154,7 +166,8 @@ static void deliver_chunk(struct kafka_consumer *c, size_t first, size_t end) RE
             in->ops->begin(in, c->worker);
             begun = true;
         }
-        touch(c, p);
+        if (!touch(c, p))
+            continue;
         deliver_message(c, p, m);
         p->next = m->offset + 1;
         p->last = m;

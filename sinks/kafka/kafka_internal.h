@@ -64,6 +64,7 @@ struct kafka_consumer {
     rd_kafka_queue_t *queue;     /* the consumer's */
     rd_kafka_queue_t *ack_queue; /* answers to commits */
     struct thread thread;
+    bool ran;     /* the thread was started, and destroys the client */
     bool closing; /* rebalances are answered at once */
 
     struct mutex lock;

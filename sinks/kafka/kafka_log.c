@@ -22,10 +22,19 @@ bool kafka_all_away(struct kafka_sink *s)
     return all;
 }
 
-/* "ssl://127.0.0.1:9092/1: Connect to ... failed": host:port of it; false if the text isn't about a broker.
- */
+/* "ssl://127.0.0.1:9092/1: Connect to ... failed" or "GroupCoordinator: 127.0.0.1:9092: ...": host:port of
+ * it; false if the text isn't about a broker. */
 static bool broker_of(const char *reason, char *dst, size_t size)
 {
+    static const char coordinator[] = "GroupCoordinator: ";
+    if (strncmp(reason, coordinator, sizeof coordinator - 1) == 0) {
+        reason += sizeof coordinator - 1;
+        const char *end = strstr(reason, ": ");
+        if (!end || (size_t)(end - reason) >= size)
+            return false;
+        (void)snprintf(dst, size, "%.*s", (int)(end - reason), reason);
+        return true;
+    }
     const char *start = strstr(reason, "://");
     start = start && start < reason + 24 ? start + 3 : reason;
     const char *slash = strchr(start, '/'), *colon = strstr(start, ": ");
@@ -115,8 +124,9 @@ void kafka_on_error(rd_kafka_t *rk, int err, const char *reason, void *opaque)
 void kafka_on_log(const rd_kafka_t *rk, int level, const char *facility, const char *text)
 {
     struct kafka_consumer *c = rd_kafka_opaque(rk);
-    /* FAIL and ERROR repeat what kafka_on_error gets. */
-    bool known = strcmp(facility, "FAIL") == 0 || strcmp(facility, "ERROR") == 0;
+    /* These repeat what kafka_on_error gets. */
+    bool known =
+        strcmp(facility, "FAIL") == 0 || strcmp(facility, "ERROR") == 0 || strcmp(facility, "FATAL") == 0;
     if (!c || level > 4 || known || said_lately(c, facility))
         log_debug("librdkafka: %s: %s", facility, text);
     else

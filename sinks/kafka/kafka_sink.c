@@ -126,7 +126,7 @@ static void consumer_free(struct kafka_consumer *c)
 {
     if (c->pending_list)
         rd_kafka_topic_partition_list_destroy(c->pending_list);
-    if (c->rk && !c->thread.started) { /* opened, but its thread never ran */
+    if (c->rk && !c->ran) { /* opened, but its thread never ran */
         rd_kafka_queue_destroy(c->queue);
         rd_kafka_queue_destroy(c->ack_queue);
         rd_kafka_destroy_flags(c->rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
@@ -148,8 +148,10 @@ static int kafka_start(struct sink *base, struct error *reterr)
         if (r < 0)
             return r;
     }
-    for (unsigned i = 0; i < s->consumers_count; i++)
+    for (unsigned i = 0; i < s->consumers_count; i++) {
+        s->consumers[i]->ran = true;
         thread_start(&s->consumers[i]->thread, "kafka-consumer", kafka_consumer_run, s->consumers[i]);
+    }
     return 0;
 }
 
@@ -187,7 +189,7 @@ static void kafka_free(struct sink *base)
     struct kafka_sink *s = kafka_sink_of(base);
     for (unsigned i = 0; i < s->consumers_count; i++) {
         struct kafka_consumer *c = s->consumers[i];
-        if (c->rk && c->thread.started)
+        if (c->rk && c->ran)
             return; /* the library still uses it: see destroy_in_time */
     }
     for (unsigned i = 0; i < s->consumers_count; i++)

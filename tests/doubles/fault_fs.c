@@ -1,0 +1,137 @@
+#include "tests/doubles/fault_fs.h"
+
+#include <unistd.h>
+
+#define FAULT_EXIT_CODE 137
+
+/* Whether this operation fails: 0, or the code to return. needs_space: a full disk would refuse it. */
+static int strike(const struct fs *fs, const char *path, bool needs_space, struct error *reterr)
+{
+    struct fault_fs *f = fs->context;
+    long n = atomic_fetch_add(&f->operations, 1) + 1;
+    bool hit = f->kind == FAULT_FULL_FOR ? n >= f->at && n <= f->at + f->length : n == f->at;
+    if (!hit || f->kind == FAULT_NONE)
+        return 0;
+    if (f->kind == FAULT_EXIT)
+        _exit(FAULT_EXIT_CODE);
+    bool full = f->kind == FAULT_FULL || f->kind == FAULT_FULL_FOR;
+    if (full && !needs_space)
+        return 0;
+    atomic_fetch_add(&f->faults, 1);
+    return error_set(reterr, full ? ERR_FULL : ERR_IO, "%s: fault %ld", path, n);
+}
+
+#define REAL fs_posix.ops
+
+static int fault_create(const struct fs *fs, const char *path, int *ret_fd, struct error *reterr)
+{
+    int r = strike(fs, path, true, reterr);
+    return r < 0 ? r : REAL->create(&fs_posix, path, ret_fd, reterr);
+}
+
+static int fault_open_append(const struct fs *fs, const char *path, int *ret_fd, struct error *reterr)
+{
+    int r = strike(fs, path, false, reterr);
+    return r < 0 ? r : REAL->open_append(&fs_posix, path, ret_fd, reterr);
+}
+
+static int fault_write(const struct fs *fs, int fd, const char *path, const void *data, size_t size,
+                       uint64_t offset, struct error *reterr)
+{
+    struct fault_fs *f = fs->context;
+    int r = strike(fs, path, true, reterr);
+    if (r < 0 && f->kind == FAULT_SHORT_WRITE)
+        (void)REAL->write(&fs_posix, fd, path, data, size / 2, offset, NULL);
+    return r < 0 ? r : REAL->write(&fs_posix, fd, path, data, size, offset, reterr);
+}
+
+static int fault_sync(const struct fs *fs, int fd, const char *path, struct error *reterr)
+{
+    int r = strike(fs, path, true, reterr);
+    return r < 0 ? r : REAL->sync(&fs_posix, fd, path, reterr);
+}
+
+static int fault_truncate(const struct fs *fs, int fd, const char *path, uint64_t size, struct error *reterr)
+{
+    int r = strike(fs, path, false, reterr);
+    return r < 0 ? r : REAL->truncate(&fs_posix, fd, path, size, reterr);
+}
+
+static int fault_preallocate(const struct fs *fs, int fd, const char *path, uint64_t size,
+                             struct error *reterr)
+{
+    int r = strike(fs, path, true, reterr);
+    return r < 0 ? r : REAL->preallocate(&fs_posix, fd, path, size, reterr);
+}
+
+static int fault_close(const struct fs *fs, int fd, const char *path, struct error *reterr)
+{
+    int r = strike(fs, path, false, reterr);
+    int real = REAL->close(&fs_posix, fd, path, reterr); /* also when it "fails": the descriptor is gone */
+    return r < 0 ? r : real;
+}
+
+static int fault_rename(const struct fs *fs, const char *from, const char *to, struct error *reterr)
+{
+    int r = strike(fs, from, true, reterr);
+    return r < 0 ? r : REAL->rename(&fs_posix, from, to, reterr);
+}
+
+static int fault_link(const struct fs *fs, const char *from, const char *to, struct error *reterr)
+{
+    int r = strike(fs, from, true, reterr);
+    return r < 0 ? r : REAL->link(&fs_posix, from, to, reterr);
+}
+
+static int fault_unlink(const struct fs *fs, const char *path, struct error *reterr)
+{
+    int r = strike(fs, path, false, reterr);
+    return r < 0 ? r : REAL->unlink(&fs_posix, path, reterr);
+}
+
+static int fault_mkdir(const struct fs *fs, const char *path, struct error *reterr)
+{
+    int r = strike(fs, path, true, reterr);
+    return r < 0 ? r : REAL->mkdir(&fs_posix, path, reterr);
+}
+
+static int fault_rmdir(const struct fs *fs, const char *path, struct error *reterr)
+{
+    int r = strike(fs, path, false, reterr);
+    return r < 0 ? r : REAL->rmdir(&fs_posix, path, reterr);
+}
+
+static int fault_sync_dir(const struct fs *fs, const char *path, struct error *reterr)
+{
+    int r = strike(fs, path, true, reterr);
+    return r < 0 ? r : REAL->sync_dir(&fs_posix, path, reterr);
+}
+
+static uint64_t fault_free_bytes(const struct fs *fs, const char *path)
+{
+    (void)fs;
+    return REAL->free_bytes(&fs_posix, path);
+}
+
+static const struct fs_ops fault_ops = {
+    .create = fault_create,
+    .open_append = fault_open_append,
+    .write = fault_write,
+    .sync = fault_sync,
+    .truncate = fault_truncate,
+    .preallocate = fault_preallocate,
+    .close = fault_close,
+    .rename = fault_rename,
+    .link = fault_link,
+    .unlink = fault_unlink,
+    .mkdir = fault_mkdir,
+    .rmdir = fault_rmdir,
+    .sync_dir = fault_sync_dir,
+    .free_bytes = fault_free_bytes,
+};
+
+void fault_fs_init(struct fault_fs *f, enum fault_kind kind, long at)
+{
+    *f = (struct fault_fs){.fs = {.ops = &fault_ops}, .kind = kind, .at = at};
+    f->fs.context = f;
+}

@@ -1,0 +1,33 @@
+/*
+ * A file system that fails, or ends the process, at its n-th changing operation: put in front of the real
+ * one. Any thread; operations are counted in the order in which they come.
+ */
+#ifndef VARVE_TESTS_DOUBLES_FAULT_FS_H
+#define VARVE_TESTS_DOUBLES_FAULT_FS_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "storage/fs/fs.h"
+
+enum fault_kind {
+    FAULT_NONE,
+    FAULT_EXIT,     /* the process ends before the operation, as kill -9 would end it */
+    FAULT_IO,       /* ERR_IO, this once */
+    FAULT_FULL,     /* ERR_FULL, this once */
+    FAULT_FULL_FOR, /* ERR_FULL for everything that needs space, this time and the next `length` operations */
+    FAULT_SHORT_WRITE, /* half of the bytes, then ERR_IO */
+};
+
+struct fault_fs {
+    struct fs fs; /* what the code under test is given */
+    enum fault_kind kind;
+    long at;     /* from 1 */
+    long length; /* of FAULT_FULL_FOR */
+    atomic_long operations;
+    atomic_long faults;
+};
+
+void fault_fs_init(struct fault_fs *f, enum fault_kind kind, long at);
+
+#endif
