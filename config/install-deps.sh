@@ -96,10 +96,12 @@ trap 'rm -f "$log"' EXIT
 trap 'exit 130' INT TERM
 say "installing $wanted"
 # The lists are refreshed only when they don't lead to the packages: a bare machine has none, a used one may have stale ones.
-apt install --no-install-recommends $(choose $wanted) || {
-  apt update && apt install --no-install-recommends $(choose $wanted)
-} || {
-  tail -n 30 "$log" >&2
-  say "apt-get could not install: $wanted"
-  exit 1
-}
+# Mirrors fail now and then, so that is tried again.
+apt install --no-install-recommends $(choose $wanted) && exit 0
+for pause in 0 5 15; do
+  sleep $pause
+  apt update && apt install --no-install-recommends $(choose $wanted) && exit 0
+done
+tail -n 30 "$log" >&2
+say "apt-get could not install: $wanted"
+exit 1
