@@ -7,7 +7,8 @@
 #include "config/config_values.h"
 #include "src/base/cleanup.h"
 
-#define TOPIC_LENGTH_MAX 249 /* Kafka's own */
+#define TOPIC_LENGTH_MAX      249 /* Kafka's own */
+#define PATH_LENGTH_SHOWN_MAX 800
 
 /* The position of a list's i-th item. */
 static struct yaml_position item_position(const struct yaml_node *sink, const char *key, size_t i)
@@ -152,11 +153,11 @@ static void check_source(struct config_reader *r, const struct config_place *sin
 static void check_file_property(struct config_reader *r, struct yaml_position at,
                                 const struct config_place *place, const char *path)
 {
-    char quoted[CONFIG_QUOTE_MAX];
+    char quoted[PATH_LENGTH_SHOWN_MAX];
     _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     if (fd < 0)
         config_report(r, at, place, "%s can't be read: %s; name a file that Varve's user may read",
-                      config_quote(config_shown(r->cfg, path), quoted), strerror(errno));
+                      config_quote_up_to(config_shown(r->cfg, path), quoted, sizeof quoted), strerror(errno));
 }
 
 static bool is_file_property(const char *key)

@@ -5,12 +5,12 @@
 #include "config/config_read.h"
 #include "src/base/buffer.h"
 
-const char *config_quote(const char *text, char *dst)
+const char *config_quote_up_to(const char *text, char *dst, size_t dst_size)
 {
     size_t n = 0;
     for (const unsigned char *s = (const unsigned char *)text; *s; s++) {
         /* Cut between characters, but somewhere in bytes that aren't UTF-8. */
-        if (n >= CONFIG_QUOTE_MAX - 4 || (n >= CONFIG_QUOTE_MAX - 8 && (*s & 0xc0) != 0x80)) {
+        if (n >= dst_size - 4 || (n >= dst_size - 8 && (*s & 0xc0) != 0x80)) {
             memcpy(dst + n, "...", 3);
             n += 3;
             break;
@@ -19,6 +19,11 @@ const char *config_quote(const char *text, char *dst)
     }
     dst[n] = '\0';
     return dst;
+}
+
+const char *config_quote(const char *text, char *dst)
+{
+    return config_quote_up_to(text, dst, CONFIG_QUOTE_MAX);
 }
 
 static void append_place(struct buffer *dst, const struct config_place *place)

@@ -40,6 +40,8 @@ void config_errors_sort(struct config_errors *errors, size_t first);
  * bytes. */
 #define CONFIG_QUOTE_MAX 80
 const char *config_quote(const char *text, char *dst);
+/* The same for dst of dst_size bytes (8 or more): for a path, which is of use only whole. */
+const char *config_quote_up_to(const char *text, char *dst, size_t dst_size);
 
 /* Reads node (a mapping; NULL: an empty one) by a table into the struct at base; `at` is where missing keys
  * are reported. sink_type is 0 outside sinks. Reports unknown and repeated keys. */

@@ -496,6 +496,16 @@ static void test_long_and_odd_texts_are_cut_in_messages(void **state)
     assert_int_equal(errors.count, 1);
     assert_true(strlen(errors.items[0].text) < 200);
     config_errors_release(&errors);
+
+    /* A path is shown whole. */
+    static const char path[] =
+        "/nonexistent/012345678901234567890123456789012345678901234567890123456789/0123456789/ca.pem";
+    buffer_clear(&yaml);
+    buffer_printf(&yaml, SINK_WITH("librdkafka: {ssl.ca.location: %s}"), path);
+    assert_int_equal(config_read_text(&cfg, "t", (const char *)yaml.data, yaml.len, NULL, &errors),
+                     ERR_INVALID);
+    assert_non_null(strstr(errors.items[0].text, path));
+    config_errors_release(&errors);
     buffer_release(&yaml);
 
     /* Bytes of a secret's file or variable needn't be UTF-8. */
