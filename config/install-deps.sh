@@ -101,6 +101,7 @@ apt install --no-install-recommends $(choose $wanted) && exit 0
 for pause in 0 5 15; do
   sleep $pause
   apt update && apt install --no-install-recommends $(choose $wanted) && exit 0
+  ! grep -q 'Unable to locate package' "$log" || break
 done
 tail -n 30 "$log" >&2
 say "apt-get could not install: $wanted"

@@ -49,13 +49,12 @@ def includes(tree):
 
 
 # (folders, folders and files excepted, called functions, what to do instead). A name preceded by . or -> is a member.
-TEST_PROGRAMS = ('tests/testbed/', 'tests/real/', 'tests/bench/')
 EVERYWHERE = PRODUCT_FOLDERS + ('tests',)
 BANNED = (
     (EVERYWHERE, (), 'sprintf vsprintf', 'snprintf, or a struct buffer'),
     (EVERYWHERE, (), 'strcpy strcat strncpy strncat stpcpy gets', 'memcpy of a known size, or a struct buffer'),
     (EVERYWHERE, ('tests/testbed/',), 'strtok strtok_r', 'a scanner over pointer and end'),
-    (EVERYWHERE, TEST_PROGRAMS, 'atoi atol atoll atof', 'a parser that reports garbage and overflow'),
+    (PRODUCT_FOLDERS, (), 'atoi atol atoll atof', 'a parser that reports garbage and overflow'),
     (PRODUCT_FOLDERS, (), 'scanf fscanf sscanf vsscanf', 'a parser that reports garbage and overflow'),
     (EVERYWHERE, (), 'alloca', 'a fixed array, or the heap'),
     (EVERYWHERE, (), 'tmpnam tempnam mktemp', 'mkstemp, mkdtemp'),
@@ -86,6 +85,7 @@ BANNED_PATTERNS = (
 # (file, name): what the rules above can't know. Each with its reason.
 ALLOWED = {
     ('src/base/log.c', 'sscanf'),  # $JOURNAL_STREAM, two numbers that systemd wrote
+    ('storage/store_dir.c', 'open'),  # flock.lock, which holds no data
     ('storage/partition/month.c', 'sscanf'),  # what it makes is compared with the text it came from
 }
 
@@ -116,7 +116,7 @@ GUARD = re.compile(r'\s*#\s*ifndef\s+(\w+)\s*\n\s*#\s*define\s+(\w+)\b')
 
 
 def include_guards(tree):
-    """Every header has a guard named after its path: VARVE_STORAGE_FS_FS_H, VARVE_BASE_ERROR_H."""
+    """Every header has a guard named after its path: VARVE_STORAGE_FS_FS_H, VARVE_BASE_ERROR_H, VARVE_TESTS_..._H."""
     for f in tree.c_files():
         if not f.path.endswith('.h'):
             continue
@@ -124,6 +124,8 @@ def include_guards(tree):
         match = GUARD.match(f.code)
         if not match or match.group(1) != match.group(2):
             yield Problem(f.path, 0, f'no include guard; it would be {names[0]}')
+        elif f.top == 'tests' and re.match(r'VARVE_TESTS_\w+_H$', match.group(1)):
+            pass
         elif match.group(1) not in names:
             yield Problem(f.path, f.line_of(match.start(1)), f'its include guard is {match.group(1)}, not {names[0]}')
         elif not re.search(r'#\s*endif\s*$', f.code):

@@ -27,14 +27,15 @@ def file_size(tree):
     """At most 800 lines a file; less is better."""
     for f in tree.text_files():
         lines = f.text.count('\n')
-        if lines > MAX_LINES and f.path != 'LICENSE':
+        if lines > MAX_LINES and (f.suffix in ('.c', '.h', '.py', '.sh', '.md', '.cmake', '.yaml')
+                                  or f.path.endswith('CMakeLists.txt')):
             yield Problem(f.path, 0, f'{lines} lines; more than {MAX_LINES} is more than one job')
 
 
 def names_file(lists, path):
     """Whether a CMakeLists.txt names path, as seen from its folder."""
     relative = os.path.relpath(path, os.path.dirname(lists.path) or '.')
-    return re.search(r'(?<![\w./-])(?:\$\{(?:CMAKE_CURRENT_SOURCE_DIR|PROJECT_SOURCE_DIR)\}/)?(?:'
+    return re.search(r'(?<![\w./-])(?:\$\{\w+\}/)?(?:'
                      + re.escape(relative) + '|' + re.escape(path) + r')(?![\w./-])', lists.text) is not None
 
 
@@ -50,6 +51,7 @@ SCRIPT_BUILT = ('tests/real/', 'tests/bench/', 'tests/testbed/')
 def in_build(tree):
     """Each source file is compiled and each test is registered: one that isn't built is no test."""
     all_lists = [f for path, f in tree.files.items() if os.path.basename(path) == 'CMakeLists.txt']
+    modules = [f for f in tree.files.values() if f.suffix == '.cmake']
     scripts_text = '\n'.join(f.text for f in tree.text_files() if f.suffix in ('.sh', '.py'))
     for f in tree.c_files(*PRODUCT_FOLDERS, 'tests'):
         if not f.path.endswith('.c'):
@@ -59,7 +61,8 @@ def in_build(tree):
             continue
         stems = {base[:-2], re.sub(r'^(test|fuzz)_', '', base[:-2])}
         if not any(names_file(lists, f.path) or any(names_stem(lists, stem) for stem in stems)
-                   for lists in tree.cmake_lists(f.path)) and not any(f.path in lists.text for lists in all_lists):
+                   for lists in tree.cmake_lists(f.path)) and not any(f.path in lists.text for lists in all_lists) \
+                and not any(names_file(module, f.path) for module in modules):
             yield Problem(f.path, 0, 'no CMakeLists.txt of its folder or above names it: it is never built')
     for lists in all_lists:
         folder = os.path.dirname(lists.path)
