@@ -1,0 +1,262 @@
+/*
+ * The store ends, or its disk fails, at every single operation in turn; what is found afterwards must be
+ * exactly the rows of some commit, with the position to match, and no less than what was told to be durable.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "src/base/clock.h"
+#include "tests/doubles/fault_fs.h"
+#include "tests/doubles/temp_dir.h"
+#include "tests/unit/storage/store/store_fixture.h"
+
+#define SERIES 3
+/* More than any run below makes; a run that gets there without a fault ends the loop. */
+#define OPERATIONS_MAX 5000
+
+/* What the store told its owner; shared with the child. */
+struct told {
+    _Atomic uint64_t durable_messages;
+    _Atomic uint64_t handed_over;
+    atomic_int fatal, full;
+    struct storage *st;
+};
+
+static void on_durable(void *context, uint64_t n)
+{
+    (void)n;
+    struct told *told = context;
+    if (told->st)
+        told->durable_messages = durable_position_of(told->st);
+}
+
+static void on_fatal(void *context, const struct error *error)
+{
+    (void)error;
+    ((struct told *)context)->fatal++;
+}
+
+static void on_full(void *context, bool full, const struct error *error)
+{
+    (void)error;
+    ((struct told *)context)->full += full;
+}
+
+/* Opens the store, if it can; goes on from its position; two commits over a month's end; a clean stop. */
+static void run(const char *dir, const struct fs *fs, struct told *told)
+{
+    struct storage_options options = {
+        .path = dir,
+        .fs = fs,
+        .retention_ms = 400 * DAY_MS,
+        .flush_interval_ms = 3600 * SECOND_MS,
+        .merge_workers = 1,
+        .hooks = {.context = told, .durable = on_durable, .fatal = on_fatal, .disk_full = on_full},
+    };
+    struct storage *st;
+    struct error error = {0};
+    if (storage_open(&st, &options, &error) < 0)
+        return;
+    told->st = st;
+    struct storage_writer *w = storage_writer_new(st);
+    uint64_t from = position_of(st);
+    for (int i = 0; i < 2; i++, from += 50) {
+        put_messages(w, from, from + 50, SERIES);
+        told->handed_over = from + 50;
+        (void)storage_flush(st, 5000, NULL);
+    }
+    storage_writer_free(w);
+    told->st = NULL;
+    if (storage_close(st, &error) == 0)
+        told->durable_messages = from;
+}
+
+/* Reads through the journal, then recovers; both must show the same whole commit. */
+static void check(const char *dir, const struct told *told, long at)
+{
+    struct reader *r;
+    struct error error = {0};
+    uint64_t before = 0;
+    if (reader_open_dir(&r, dir, &error) == 0)
+        before = count_messages(r, SERIES);
+    struct storage *st = open_store(dir, NULL, NULL);
+    uint64_t messages = count_messages(reader_new(st), SERIES);
+    if (messages != before || messages != position_of(st) || messages % 50 != 0 ||
+        messages < told->durable_messages || messages > told->handed_over)
+        fail_msg("operation %ld: %llu messages read, %llu after recovery, position %llu, durable %llu, "
+                 "handed over %llu",
+                 at, (unsigned long long)before, (unsigned long long)messages,
+                 (unsigned long long)position_of(st), (unsigned long long)told->durable_messages,
+                 (unsigned long long)told->handed_over);
+    assert_int_equal(storage_close(st, &error), 0);
+    assert_int_equal(reader_open_dir(&r, dir, &error), 0);
+    expect_messages(r, messages, SERIES);
+}
+
+static struct told *shared_told(void)
+{
+    struct told *told = mmap(NULL, sizeof *told, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    assert_true(told != MAP_FAILED);
+    return told;
+}
+
+/* Runs in a child that ends at operation `at`; true if it came to its end instead. */
+static bool run_in_child(const char *dir, long at, struct told *told)
+{
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        struct fault_fs f;
+        fault_fs_init(&f, FAULT_EXIT, at);
+        run(dir, &f.fs, told);
+        _exit(0);
+    }
+    int status;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+static void killed_at_every_operation(void **state)
+{
+    (void)state;
+    long at = 1;
+    for (bool done = false; !done; at++) {
+        assert_true(at < OPERATIONS_MAX);
+        char *dir = TEMP_DIR();
+        struct told *told = shared_told();
+        done = run_in_child(dir, at, told);
+        check(dir, told, at);
+        munmap(told, sizeof *told);
+        temp_dir_remove(dir);
+    }
+    print_message("%ld operations\n", at - 1);
+}
+
+/* A store with an unclean stop behind it: killed again at every operation of its recovery and of what
+ * follows. */
+static void killed_again_at_every_operation_of_the_recovery(void **state)
+{
+    (void)state;
+    static const char *const points[] = {"commit.recorded", "publish.index", "commit.published"};
+    for (size_t p = 0; p < sizeof points / sizeof *points; p++) {
+        for (long at = 1, done = 0; !done; at++) {
+            char *dir = TEMP_DIR();
+            struct told *told = shared_told();
+            setenv("VARVE_FAULT_POINT", points[p], 1);
+            (void)run_in_child(dir, OPERATIONS_MAX, told);
+            unsetenv("VARVE_FAULT_POINT");
+            done = run_in_child(dir, at, told);
+            check(dir, told, at);
+            munmap(told, sizeof *told);
+            temp_dir_remove(dir);
+        }
+    }
+}
+
+static void fail_every_operation(enum fault_kind kind, long length)
+{
+    long faults = 0;
+    for (long at = 1;; at++) {
+        assert_true(at < OPERATIONS_MAX);
+        char *dir = TEMP_DIR();
+        struct told told = {0};
+        struct fault_fs f;
+        fault_fs_init(&f, kind, at);
+        f.length = length;
+        run(dir, &f.fs, &told);
+        check(dir, &told, at);
+        temp_dir_remove(dir);
+        if (atomic_load(&f.operations) < at)
+            break;
+        faults += f.faults > 0;
+        /* A full disk is a state: it must never be fatal. */
+        if (kind == FAULT_FULL || kind == FAULT_FULL_FOR)
+            assert_int_equal(told.fatal, 0);
+    }
+    print_message("%ld faults\n", faults);
+    assert_true(faults > 10);
+}
+
+static void an_io_error_at_every_operation(void **state)
+{
+    (void)state;
+    fail_every_operation(FAULT_IO, 0);
+}
+
+static void a_short_write_at_every_operation(void **state)
+{
+    (void)state;
+    fail_every_operation(FAULT_SHORT_WRITE, 0);
+}
+
+static void a_full_disk_at_every_operation(void **state)
+{
+    (void)state;
+    fail_every_operation(FAULT_FULL, 0);
+}
+
+static void a_full_disk_empties_again(void **state)
+{
+    (void)state;
+    /* The store is open when it happens; all rows are there in the end, without a restart. */
+    for (long at = 60; at < 200; at += 7) {
+        char *dir = TEMP_DIR();
+        struct told told = {0};
+        struct fault_fs f;
+        fault_fs_init(&f, FAULT_FULL_FOR, at);
+        f.length = 9;
+        const struct storage_hooks hooks = {
+            .context = &told, .durable = on_durable, .fatal = on_fatal, .disk_full = on_full};
+        struct storage *st = open_store(dir, &f.fs, &hooks);
+        struct storage_writer *w = storage_writer_new(st);
+        told.st = st;
+        put_messages(w, 0, 100, SERIES);
+        told.handed_over = 100;
+        for (int i = 0; i < 100 && durable_position_of(st) < 100; i++) {
+            (void)storage_flush(st, 1000, NULL);
+            clock_sleep_ms(20);
+        }
+        assert_int_equal(durable_position_of(st), 100);
+        assert_int_equal(told.fatal, 0);
+        storage_writer_free(w);
+        expect_messages(reader_new(st), 100, SERIES);
+        /* The disk may be full just then: what was committed is found all the same. */
+        int r = storage_close(st, NULL);
+        assert_true(r == 0 || r == ERR_FULL);
+        check(dir, &told, at);
+        temp_dir_remove(dir);
+    }
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    clock_set_fake_ms(NOW_MS);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(killed_at_every_operation),
+#ifdef VARVE_FAULT_POINTS
+        cmocka_unit_test(killed_again_at_every_operation_of_the_recovery),
+#endif
+        cmocka_unit_test(an_io_error_at_every_operation),
+        cmocka_unit_test(a_short_write_at_every_operation),
+        cmocka_unit_test(a_full_disk_at_every_operation),
+        cmocka_unit_test(a_full_disk_empties_again),
+    };
+    (void)killed_again_at_every_operation_of_the_recovery;
+    return cmocka_run_group_tests(tests, set_up, NULL);
+}
