@@ -31,13 +31,17 @@ void part_sums_release(struct part_sums *sums)
     *sums = (struct part_sums){0};
 }
 
+static void append_line(struct buffer *text, const char *name, uint64_t size, uint32_t crc)
+{
+    buffer_printf(text, "%08" PRIx32 " %" PRIu64 " %s\n", crc, size, name);
+}
+
 int part_sums_write(const struct part_sums *sums, const struct fs *fs, const char *dir, struct error *reterr)
 {
     struct buffer text = {0};
-    for (size_t i = 0; i < sums->count; i++) {
-        const struct part_sum *sum = &sums->items[i];
-        buffer_printf(&text, "%08" PRIx32 " %" PRIu64 " %s\n", sum->crc, sum->size, sum->name);
-    }
+    for (size_t i = 0; i < sums->count; i++)
+        append_line(&text, sums->items[i].name, sums->items[i].size, sums->items[i].crc);
+    append_line(&text, PART_SUMS_FILE, text.len, crc32c(0, text.data, text.len));
     _cleanup_free_ char *path = xasprintf("%s/%s", dir, PART_SUMS_FILE);
     int r = fs_write_file(fs, path, text.data, text.len, reterr);
     buffer_release(&text);
@@ -86,10 +90,21 @@ static bool parse_line(struct part_sums *sums, const char *line, size_t len)
     return true;
 }
 
+/* The last line, which vouches for those before it, is whole; takes it off the list. own_start: where it
+ * begins. */
+static bool take_own_line(struct part_sums *sums, const void *text, size_t own_start)
+{
+    if (sums->count < 2)
+        return false;
+    const struct part_sum *own = &sums->items[--sums->count];
+    return strcmp(own->name, PART_SUMS_FILE) == 0 && own->size == own_start &&
+           own->crc == crc32c(0, text, own_start);
+}
+
 int part_sums_parse(struct part_sums *ret, const void *text, size_t size, struct error *reterr)
 {
     struct part_sums sums = {0};
-    const char *p = text, *end = p + size;
+    const char *p = text, *end = p + size, *last = p;
     while (p < end) {
         const char *newline = memchr(p, '\n', (size_t)(end - p));
         if (!newline || !parse_line(&sums, p, (size_t)(newline - p))) {
@@ -97,10 +112,13 @@ int part_sums_parse(struct part_sums *ret, const void *text, size_t size, struct
             part_sums_release(&sums);
             return error_set(reterr, ERR_CORRUPT, "line %zu isn't a checksum line", line);
         }
+        last = p;
         p = newline + 1;
     }
-    if (!sums.count)
-        return error_set(reterr, ERR_CORRUPT, "no checksum in it");
+    if (!take_own_line(&sums, text, (size_t)(last - (const char *)text))) {
+        part_sums_release(&sums);
+        return error_set(reterr, ERR_CORRUPT, "the last line isn't the sum of those before it");
+    }
     *ret = sums;
     return 0;
 }

@@ -38,7 +38,8 @@ void part_sums_release(struct part_sums *sums);
 /* Writes and syncs dir/varve.sums; the directory itself is synced by the caller. */
 int part_sums_write(const struct part_sums *sums, const struct fs *fs, const char *dir, struct error *reterr);
 
-/* Reads the text of a varve.sums; at least one line. Release the list. */
+/* Reads the text of a varve.sums; at least one file, and the line of its own, which isn't in the list.
+ * Release the list. */
 int part_sums_parse(struct part_sums *ret, const void *text, size_t size, struct error *reterr);
 
 /* 1 and the list, or 0 if the part has none. ERR_CORRUPT for a file that breaks its format. Release the list.
