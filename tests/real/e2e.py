@@ -61,7 +61,7 @@ class Judge:
     def compare(self, stage):
         """Varve is stopped. Leaves the directory closed."""
         check, peer = self.report.check, self.peer
-        peer.flush()
+        peer.settle()
         expected = Export(peer.export())
         self.report.say('%s: %d rows in %d series' % (stage, expected.rows, len(expected.series)))
         own = self.varve.export()
@@ -136,7 +136,7 @@ def visible(report, varve, kafka, peer):
 def running_answers(report, varve, peer):
     """The running Varve's own export of everything equals the peer's."""
     varve.flush()
-    peer.flush()
+    peer.settle()
     difference = Difference(Export(varve.http.get('/api/v1/export', [('match[]', stocks.EVERYTHING), *stocks.FAR]).splitlines()), Export(peer.export()))
     report.check(not difference, 'export of the running Varve equals', lambda: difference)
     found, want = (sorted(map(canonical, s)) for s in

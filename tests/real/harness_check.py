@@ -73,7 +73,7 @@ def main(report, options):
                 ('one row more', b'cpu,host=h00000,site=plant1 more=1 %d' % when, 0, 1, 1),
                 ('an existing row again', payloads[0].split(b'\n')[0], 0, 5, 0)):
             one.ingest([payload])
-            one.flush()
+            one.settle()
             d = Difference(Export(one.export()), expected)
             report.same((d.missing, d.extra, len(d.extra_series)), (missing, extra, series), 'found: ' + what)
             expected = Export(one.export())

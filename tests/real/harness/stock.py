@@ -77,6 +77,11 @@ class Stock:
     def flush(self):
         self.http.get('/internal/force_flush')
 
+    def settle(self):
+        """Makes everything ingested visible. A flush alone doesn't: caches of the index may hide new series for 10 s more."""
+        self.stop()
+        self.start()
+
     def force_merge(self, partition_prefix=''):
         """Starts a forced merge and waits for its end."""
         self.http.get('/internal/force_merge', {'partition_prefix': partition_prefix} if partition_prefix else ())

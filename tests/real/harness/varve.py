@@ -85,7 +85,7 @@ class Varve:
         """sinks: list of dicts as in the YAML. storage: further keys beside path."""
         self.scope, self.program, self.dir, self.name = scope, binary(build), directory, name
         self.port = free_port()
-        self.config = {'node': 'test', 'storage': {'path': directory, 'retention': '1200M', 'flush_interval': '1s', **(storage or {})},
+        self.config = {'node': 'test', 'storage': {'path': directory, 'retention': '100y', 'flush_interval': '1s', **(storage or {})},
                        'sinks': sinks, 'http': {'listen': '127.0.0.1:%d' % self.port}, **config}
         self.file = scope.path(name + '.yaml')
         self.process = None

@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# traps.sh BUILD_DIR [FILTER] - runs kafka_traps of that build against a real Kafka that it starts and ends.
+#   FILTER: a name with *, for example 'trap_04*'.  KEEP=1 leaves the broker's directory.
+set -euo pipefail
+build=$(cd "$1" && pwd); filter=${2:-*}
+here=$(cd "$(dirname "$0")" && pwd); testbed=$here/../../testbed
+dir=$(mktemp -d "${TMPDIR:-/tmp}/varve-traps.XXXXXX")
+export KAFKA_SH=$testbed/kafka.sh KAFKA_DIR=$dir/kafka KT=$dir/kt
+finish() {
+  bash "$KAFKA_SH" kill "$KAFKA_DIR" >/dev/null 2>&1 || true
+  [ -n "${KEEP:-}" ] || rm -rf "$dir"
+}
+trap finish EXIT INT TERM
+cc -O2 -o "$KT" "$testbed/kt.c" -lrdkafka
+mapfile -t ports < <(bash "$testbed/free-port.sh" 2)
+bash "$KAFKA_SH" start "$KAFKA_DIR" --port "${ports[0]}" --ctl-port "${ports[1]}" --heap 1024 --no-auto-create \
+  --set message.max.bytes=200000000 --set socket.request.max.bytes=210000000 --set replica.fetch.max.bytes=200000000 \
+  >/dev/null
+export KAFKA_BOOTSTRAP=127.0.0.1:${ports[0]}
+"$build/tests/real/kafka/kafka_traps" "$filter"
