@@ -237,8 +237,7 @@ static void print_block(const struct block_header *bh, bool json, bool first)
     if (json)
         printf("%s{\"metric_id\":%" PRIu64 ",\"rows\":%" PRIu32 ",\"min_timestamp\":%" PRId64
                ",\"max_timestamp\":%" PRId64 ",\"scale\":%d,\"timestamps_type\":%u,\"values_type\":%u,"
-                                             "\"precision_bits\":%u,\"timestamps_bytes\":%" PRIu32
-               ",\"values_bytes\":%" PRIu32 "}",
+               "\"precision_bits\":%u,\"timestamps_bytes\":%" PRIu32 ",\"values_bytes\":%" PRIu32 "}",
                first ? "" : ",", bh->tsid.metric_id, bh->rows_count, bh->min_timestamp, bh->max_timestamp,
                bh->scale, bh->timestamps_type, bh->values_type, bh->precision_bits, bh->timestamps_size,
                bh->values_size);

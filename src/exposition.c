@@ -1,6 +1,7 @@
 #include "src/exposition.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -76,13 +77,29 @@ void exposition_add(struct exposition *x, const char *name, double value, const 
     buffer_append_u8(dst, '\n');
 }
 
-static size_t name_len(const char *line, size_t len)
+static bool is_name_byte(char c, bool first)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c == ':' ||
+           (!first && c >= '0' && c <= '9');
+}
+
+/* Length of a sample's name, or 0 if the line isn't one: name, labels perhaps, and a number at the end. */
+static size_t sample_name_len(const char *line, size_t len)
 {
     size_t n = 0;
-    while (n < len && ((line[n] >= 'a' && line[n] <= 'z') || (line[n] >= 'A' && line[n] <= 'Z') ||
-                       line[n] == '_' || line[n] == ':' || (n && line[n] >= '0' && line[n] <= '9')))
+    while (n < len && is_name_byte(line[n], n == 0))
         n++;
-    return n < len && (line[n] == '{' || line[n] == ' ') ? n : 0;
+    const char *space = memrchr(line, ' ', len);
+    if (n == 0 || !space || (line[n] == '{' ? space[-1] != '}' : line + n != space))
+        return 0;
+    char value[64], *end;
+    size_t value_len = (size_t)(line + len - space - 1);
+    if (value_len == 0 || value_len >= sizeof value)
+        return 0;
+    memcpy(value, space + 1, value_len);
+    value[value_len] = '\0';
+    (void)strtod(value, &end);
+    return *end ? 0 : n;
 }
 
 void exposition_add_text(struct exposition *x, const char *text, size_t len)
@@ -90,7 +107,7 @@ void exposition_add_text(struct exposition *x, const char *text, size_t len)
     while (len) {
         const char *newline = memchr(text, '\n', len);
         size_t line_len = newline ? (size_t)(newline - text) : len;
-        size_t n = name_len(text, line_len);
+        size_t n = sample_name_len(text, line_len);
         if (n) {
             struct buffer *dst = &family_of(x, text, n)->lines;
             buffer_append(dst, text, line_len);

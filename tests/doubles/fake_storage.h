@@ -1,6 +1,6 @@
 /*
- * A store in memory that remembers what it was given, in place of storage.h: link it instead of varve_storage.
- * One thread, except storage_flush and the position functions.
+ * A store in memory that remembers what it was given, in place of storage.h: link it instead of
+ * varve_storage. One thread, except storage_flush and the position functions.
  */
 #ifndef VARVE_TESTS_DOUBLES_FAKE_STORAGE_H
 #define VARVE_TESTS_DOUBLES_FAKE_STORAGE_H

@@ -1,0 +1,395 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "src/base/alloc.h"
+#include "src/base/clock.h"
+#include "src/http.h"
+#include "src/http_api.h"
+#include "src/time_arg.h"
+
+/* --- what the interface asks --- */
+
+struct fake {
+    atomic_bool is_ready;
+    atomic_int flushes;
+    int flush_result;
+    /* The last query. */
+    enum query_kind kind;
+    char matches[4096];
+    int64_t start_ms, end_ms;
+    uint64_t limit;
+    /* What a query does. */
+    size_t answer_pieces;
+    int query_result;
+    atomic_int queries_ended;
+};
+
+static bool fake_ready(void *context, const char **ret_why)
+{
+    struct fake *f = context;
+    *ret_why = "not yet";
+    return f->is_ready;
+}
+
+static void fake_metrics(void *context, struct buffer *dst)
+{
+    (void)context;
+    buffer_append_str(dst, "up 1\n");
+}
+
+static int fake_flush(void *context, int64_t timeout_ms, struct error *reterr)
+{
+    struct fake *f = context;
+    assert_true(timeout_ms > 0);
+    f->flushes++;
+    return f->flush_result < 0 ? error_set(reterr, f->flush_result, "no room") : 0;
+}
+
+static int fake_query(void *context, const struct query *q, query_write write_piece, void *write_context,
+                      struct error *reterr)
+{
+    static const char piece[8192] = {'x'};
+    struct fake *f = context;
+    f->kind = q->kind;
+    f->matches[0] = '\0';
+    for (size_t i = 0; i < q->matches_count; i++) {
+        size_t len = strlen(f->matches);
+        snprintf(f->matches + len, sizeof f->matches - len, "<%.3000s>", q->matches[i]);
+    }
+    f->start_ms = q->start_ms;
+    f->end_ms = q->end_ms;
+    f->limit = q->limit;
+    int r = f->query_result;
+    for (size_t i = 0; i < f->answer_pieces && r >= 0; i++)
+        r = write_piece(write_context, piece, sizeof piece, reterr);
+    if (f->query_result < 0)
+        r = error_set(reterr, f->query_result, "as the \"test\" wants it");
+    else if (r == 0 && f->answer_pieces == 0)
+        r = write_piece(write_context, "{}\n", 3, reterr);
+    f->queries_ended++;
+    return r;
+}
+
+/* --- a client --- */
+
+struct server {
+    struct fake fake;
+    struct http_api api;
+    struct http *http;
+};
+
+static void start(struct server *s, const char *username, const char *password)
+{
+    struct http_address address = {"127.0.0.1", 0};
+    struct error error;
+    *s = (struct server){0};
+    s->api = (struct http_api){&s->fake, fake_ready, fake_metrics, fake_flush, fake_query};
+    struct http_options options = {
+        .listen = &address,
+        .listen_count = 1,
+        .username = username,
+        .password = password,
+        .node = "node7",
+        .routes = http_api_routes,
+        .routes_count = http_api_routes_count,
+        .context = &s->api,
+    };
+    assert_int_equal(http_start(&s->http, &options, &error), 0);
+}
+
+static int dial(const struct server *s)
+{
+    struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons(http_port(s->http, 0))};
+    in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_true(fd >= 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&in, sizeof in), 0);
+    return fd;
+}
+
+static void send_text(int fd, const char *text)
+{
+    assert_int_equal(send(fd, text, strlen(text), MSG_NOSIGNAL), (ssize_t)strlen(text));
+}
+
+/* Sends a request and returns the whole reply; the caller frees it. */
+static char *ask(const struct server *s, const char *request)
+{
+    struct buffer reply = {0};
+    int fd = dial(s);
+    send_text(fd, request);
+    for (;;) {
+        ssize_t n = recv(fd, buffer_reserve(&reply, 65536), 65536, 0);
+        if (n <= 0)
+            break;
+        reply.len += (size_t)n;
+    }
+    (void)close(fd);
+    (void)buffer_cstr(&reply);
+    return (char *)reply.data;
+}
+
+static void expect(const struct server *s, const char *request, const char *status, const char *part)
+{
+    char *reply = ask(s, request);
+    char line[64];
+    snprintf(line, sizeof line, "HTTP/1.1 %s ", status);
+    if (strncmp(reply, line, strlen(line)) != 0 || (part && !strstr(reply, part)))
+        fail_msg("%s\nbrought\n%s\nwithout %s", request, reply, part ? part : "");
+    free(reply);
+}
+
+#define HEAD                  "Host: localhost\r\nConnection: close\r\n"
+#define GET(path)             "GET " path " HTTP/1.1\r\n" HEAD "\r\n"
+#define POST_FORM(path, body) post_form(path, body)
+
+static const char *post_form(const char *path, const char *body)
+{
+    static char text[16384];
+    snprintf(text, sizeof text,
+             "POST %s HTTP/1.1\r\n" HEAD
+             "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: %zu\r\n\r\n%s",
+             path, strlen(body), body);
+    return text;
+}
+
+/* --- tests --- */
+
+static void test_plain_paths(void **unused)
+{
+    (void)unused;
+    struct server s;
+    start(&s, NULL, NULL);
+    expect(&s, GET("/health"), "200", "\r\n\r\nOK");
+    expect(&s, GET("/ready"), "503", "not yet");
+    s.fake.is_ready = true;
+    expect(&s, GET("/ready"), "200", "OK");
+    expect(&s, GET("/metrics"), "200", "up 1\n");
+    expect(&s, GET("/metrics"), "200", "text/plain; version=0.0.4");
+    expect(&s, GET("/nope"), "404",
+           "{\"status\":\"error\",\"errorType\":\"404\",\"error\":\"unknown path /nope\"}");
+    expect(&s, "DELETE /health HTTP/1.1\r\n" HEAD "\r\n", "405", "Allow: GET, HEAD\r\n");
+    expect(&s, "PUT /api/v1/export HTTP/1.1\r\n" HEAD "\r\n", "405", "Allow: GET, POST\r\n");
+    char *reply = ask(&s, "HEAD /health HTTP/1.1\r\n" HEAD "\r\n");
+    assert_non_null(strstr(reply, "200 OK"));
+    assert_null(strstr(reply, "\r\n\r\nOK"));
+    free(reply);
+    http_stop(s.http);
+}
+
+static void test_force_flush(void **unused)
+{
+    (void)unused;
+    struct server s;
+    start(&s, "user", "secret");
+    expect(&s, GET("/internal/force_flush"), "200", NULL);
+    expect(&s, POST_FORM("/internal/force_flush", ""), "200", NULL);
+    assert_int_equal(s.fake.flushes, 2);
+    expect(&s, "GET /internal/force_flush HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n", "403",
+           "Host");
+    expect(&s,
+           "POST /internal/force_flush HTTP/1.1\r\n" HEAD
+           "Origin: http://evil.example\r\nContent-Length: 0\r\n\r\n",
+           "403", "other sites");
+    assert_int_equal(s.fake.flushes, 2);
+    s.fake.flush_result = ERR_FULL;
+    expect(&s, GET("/internal/force_flush"), "503", "no room");
+    s.fake.flush_result = ERR_IO;
+    expect(&s, GET("/internal/force_flush"), "500", "no room");
+    http_stop(s.http);
+}
+
+static void test_arguments(void **unused)
+{
+    (void)unused;
+    struct server s;
+    start(&s, NULL, NULL);
+    expect(&s, GET("/api/v1/export?match[]=%7Ba%3D%22b+c%22%7D&match[]=x&start=5&end=2019-07-07T20:01:02Z"),
+           "200", "{}\n");
+    assert_int_equal(s.fake.kind, QUERY_EXPORT);
+    assert_string_equal(s.fake.matches, "<{a=\"b c\"}><x>");
+    assert_int_equal(s.fake.start_ms, 5000);
+    assert_int_equal(s.fake.end_ms, 1562529662000);
+
+    /* From a form, beside the query's; a value long enough to come in pieces. */
+    static char body[9000];
+    size_t len = (size_t)snprintf(body, sizeof body, "start=7&match%%5B%%5D=");
+    memset(body + len, 'm', 2500);
+    len += 2500;
+    snprintf(body + len, sizeof body - len, "&limit=3");
+    expect(&s, POST_FORM("/api/v1/export?end=9", body), "200", NULL);
+    assert_int_equal(strlen(s.fake.matches), 2502);
+    assert_int_equal(s.fake.start_ms, 7000);
+    assert_int_equal(s.fake.end_ms, 9000);
+    assert_int_equal(s.fake.limit, 3);
+
+    /* Defaults. */
+    clock_set_fake_ms(1562529662678);
+    expect(&s, GET("/api/v1/export?match[]=x"), "200", NULL);
+    assert_int_equal(s.fake.start_ms, 0);
+    assert_int_equal(s.fake.end_ms, 1562529662000);
+    expect(&s, GET("/api/v1/series?match[]=x"), "200", "application/json");
+    assert_int_equal(s.fake.kind, QUERY_SERIES);
+    assert_int_equal(s.fake.start_ms, 1562529662000 - 300000);
+    clock_set_fake_ms(0);
+
+    expect(&s, GET("/api/v1/export"), "422", "missing `match[]` arg");
+    expect(&s, GET("/api/v1/series"), "400", "missing `match[]` arg");
+    expect(&s, GET("/api/v1/export?match[]=x&start=yesterday"), "422", "cannot parse the time");
+    expect(&s, GET("/api/v1/export?match[]=x&format=csv"), "422", "format=csv");
+    http_stop(s.http);
+}
+
+static void test_query_errors(void **unused)
+{
+    (void)unused;
+    struct server s;
+    start(&s, NULL, NULL);
+    s.fake.query_result = ERR_INVALID;
+    expect(&s, GET("/api/v1/export?match[]=x"), "422", "\"error\":\"as the \\\"test\\\" wants it\"}");
+    expect(&s, GET("/api/v1/series?match[]=x"), "400", "as the");
+    s.fake.query_result = ERR_CORRUPT;
+    expect(&s, GET("/api/v1/export?match[]=x"), "500", "as the");
+    http_stop(s.http);
+}
+
+static void test_too_much(void **unused)
+{
+    (void)unused;
+    struct server s;
+    start(&s, NULL, NULL);
+    expect(&s, "POST /api/v1/export HTTP/1.1\r\n" HEAD "Content-Length: 100000000\r\n\r\n", "413", NULL);
+    /* Headers beyond their limit: an error, and the server lives. */
+    char *request = xmalloc(300000);
+    size_t len = (size_t)snprintf(request, 300000, "GET /health HTTP/1.1\r\nX: ");
+    memset(request + len, 'x', 200000);
+    memcpy(request + len + 200000, "\r\n\r\n", 5);
+    int fd = dial(&s);
+    (void)send(fd, request, len + 200004, MSG_NOSIGNAL);
+    (void)close(fd);
+    free(request);
+    expect(&s, GET("/health"), "200", "OK");
+    http_stop(s.http);
+}
+
+static size_t chunked_size(const char *reply, size_t size)
+{
+    const char *p = memmem(reply, size, "\r\n\r\n", 4);
+    size_t sum = 0;
+    assert_non_null(p);
+    p += 4;
+    for (;;) {
+        char *end;
+        size_t n = strtoul(p, &end, 16);
+        if (n == 0)
+            return sum;
+        sum += n;
+        p = end + 2 + n + 2;
+    }
+}
+
+static void test_long_answer(void **unused)
+{
+    (void)unused;
+    struct server s;
+    struct buffer reply = {0};
+    start(&s, NULL, NULL);
+    s.fake.answer_pieces = 1000; /* 8 MB through a buffer of 256 KiB */
+    int fd = dial(&s);
+    send_text(fd, GET("/api/v1/export?match[]=x"));
+    for (;;) {
+        ssize_t n = recv(fd, buffer_reserve(&reply, 65536), 65536, 0);
+        if (n <= 0)
+            break;
+        reply.len += (size_t)n;
+    }
+    (void)close(fd);
+    size_t size = reply.len;
+    (void)buffer_cstr(&reply);
+    assert_int_equal(chunked_size((const char *)reply.data, size), 1000 * 8192);
+    buffer_release(&reply);
+    http_stop(s.http);
+}
+
+static void wait_for_ended(struct fake *f, int count)
+{
+    for (int i = 0; i < 1000 && f->queries_ended < count; i++)
+        clock_sleep_ms(10);
+    assert_int_equal(f->queries_ended, count);
+}
+
+static void test_slow_readers(void **unused)
+{
+    (void)unused;
+    struct server s;
+    int fds[4];
+    start(&s, NULL, NULL);
+    s.fake.answer_pieces = 100000; /* more than any socket takes */
+    for (int i = 0; i < 4; i++) {
+        char first[16];
+        fds[i] = dial(&s);
+        send_text(fds[i], GET("/api/v1/export?match[]=x"));
+        assert_true(recv(fds[i], first, sizeof first, 0) > 0);
+    }
+    expect(&s, GET("/health"), "200", "OK");
+    expect(&s, GET("/api/v1/export?match[]=x"), "503", "Retry-After");
+    for (int i = 0; i < 3; i++)
+        (void)close(fds[i]); /* who hangs up ends its query */
+    wait_for_ended(&s.fake, 3);
+    /* Their places are free soon after. */
+    s.fake.answer_pieces = 0;
+    for (int i = 0; i < 500; i++) {
+        char *reply = ask(&s, GET("/api/v1/export?match[]=x"));
+        bool ok = strstr(reply, " 200 OK") != NULL;
+        free(reply);
+        if (ok)
+            break;
+        assert_int_not_equal(i, 499);
+        clock_sleep_ms(10);
+    }
+    int64_t before_ms = clock_monotonic_ms();
+    http_stop(s.http); /* doesn't wait for the one that's left */
+    assert_true(clock_monotonic_ms() - before_ms < 5000);
+    (void)close(fds[3]);
+}
+
+static void test_address_in_use(void **unused)
+{
+    (void)unused;
+    struct server s;
+    struct http *second = NULL;
+    struct error error;
+    start(&s, NULL, NULL);
+    struct http_address addresses[] = {{"127.0.0.1", 0}, {"127.0.0.1", http_port(s.http, 0)}};
+    struct http_options options = {.listen = addresses, .listen_count = 2, .routes = http_api_routes};
+    assert_int_equal(http_start(&second, &options, &error), ERR_IO);
+    assert_non_null(strstr(error.message, "cannot listen on 127.0.0.1 port"));
+    options.listen = &(struct http_address){"nonsense", 1};
+    options.listen_count = 1;
+    assert_int_equal(http_start(&second, &options, &error), ERR_INVALID);
+    http_stop(s.http);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_plain_paths),  cmocka_unit_test(test_force_flush),
+        cmocka_unit_test(test_arguments),    cmocka_unit_test(test_query_errors),
+        cmocka_unit_test(test_too_much),     cmocka_unit_test(test_long_answer),
+        cmocka_unit_test(test_slow_readers), cmocka_unit_test(test_address_in_use),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

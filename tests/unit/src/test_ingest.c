@@ -1,0 +1,369 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include "src/base/alloc.h"
+#include "src/base/clock.h"
+#include "src/ingest.h"
+#include "tests/doubles/fake_storage.h"
+
+/* The key is "name"; a field becomes a label of its own. A field "broken" has no labels. */
+static int fake_labels(struct span key, struct span field, struct label_list *ret, const char **ret_reason)
+{
+    if (field.len == 6 && memcmp(field.data, "broken", 6) == 0) {
+        *ret_reason = "too_many_labels";
+        return ERR_INVALID;
+    }
+    label_list_add(ret, span_of("__name__", 8), key);
+    label_list_add(ret, span_of("field", 5), field);
+    return 0;
+}
+
+static const struct decoder decoder = {.name = "fake", .labels = fake_labels};
+
+struct fixture {
+    struct storage st;
+    struct ingest *ing;
+    struct intake *in;
+    struct intake_worker *w;
+    struct sample_batch batch;
+};
+
+static void set_up(struct fixture *f)
+{
+    *f = (struct fixture){0};
+    fake_storage_init(&f->st);
+    f->ing = ingest_new(&f->st, NULL, 0);
+    f->in = ingest_intake(f->ing);
+    f->w = f->in->ops->worker_new(f->in, "plant", &decoder);
+}
+
+static void tear_down(struct fixture *f)
+{
+    f->in->ops->worker_free(f->in, f->w);
+    ingest_free(f->ing);
+    fake_storage_release(&f->st);
+    sample_batch_release(&f->batch);
+}
+
+static void add_group(struct sample_batch *b, const char *key)
+{
+    GROW(b->groups, b->groups_count, b->groups_capacity);
+    b->groups[b->groups_count++] = (struct sample_group){.key = span_of(key, strlen(key)),
+                                                         .key_hash = XXH3_64bits(key, strlen(key)),
+                                                         .first_sample = b->samples_count};
+}
+
+static void add_sample(struct sample_batch *b, const char *field, int64_t timestamp_ms, int64_t value)
+{
+    GROW(b->samples, b->samples_count, b->samples_capacity);
+    b->samples[b->samples_count++] =
+        (struct sample){span_of(field, strlen(field)), timestamp_ms, {.mantissa = value}};
+    b->groups[b->groups_count - 1].samples_count++;
+}
+
+static void deliver(struct fixture *f, int64_t record_time_ms)
+{
+    f->in->ops->begin(f->in, f->w);
+    f->in->ops->deliver(f->in, f->w, &f->batch, record_time_ms);
+    f->in->ops->end(f->in, f->w);
+    sample_batch_clear(&f->batch);
+}
+
+static uint64_t dropped(struct fixture *f, const char *reason)
+{
+    struct intake_totals t = {0};
+    uint64_t count = 0;
+    intake_totals_collect(&t, ingest_counters(f->ing));
+    for (size_t i = 0; i < t.dropped_count; i++) {
+        if (strcmp(t.dropped[i].reason, reason) == 0)
+            count = t.dropped[i].count;
+    }
+    intake_totals_release(&t);
+    return count;
+}
+
+static uint64_t rows_total(struct fixture *f)
+{
+    struct intake_totals t = {0};
+    intake_totals_collect(&t, ingest_counters(f->ing));
+    uint64_t rows = t.rows;
+    assert_int_equal(t.sinks_count, 1);
+    assert_string_equal(t.sinks[0].sink_name, "plant");
+    intake_totals_release(&t);
+    return rows;
+}
+
+#define NOON (20000 * DAY_MS + DAY_MS / 2)
+
+static void test_rows_reach_their_series(void **unused)
+{
+    (void)unused;
+    struct fixture f;
+    set_up(&f);
+    for (int64_t i = 0; i < 3; i++) {
+        add_group(&f.batch, "a");
+        add_sample(&f.batch, "x", NOON + i, i);
+        add_sample(&f.batch, "y", NOON + i, 10 + i);
+        add_group(&f.batch, "b");
+        add_sample(&f.batch, "x", NOON + i, 20 + i);
+        deliver(&f, 1);
+    }
+    assert_int_equal(f.st.series_calls, 3); /* once each, then from the cache */
+    assert_int_equal(f.st.day_calls, 0);
+    assert_int_equal(f.st.rows_count, 9);
+    assert_string_equal(f.st.series[0], "__name__=a;field=x;");
+    assert_string_equal(f.st.series[1], "__name__=a;field=y;");
+    assert_string_equal(f.st.series[2], "__name__=b;field=x;");
+    for (size_t i = 0; i < 9; i++) {
+        assert_int_equal(f.st.rows[i].series, i % 3);
+        assert_int_equal(f.st.rows[i].timestamp_ms, NOON + (int64_t)i / 3);
+        assert_int_equal(f.st.rows[i].value.mantissa, (int64_t)(i % 3) * 10 + (int64_t)i / 3);
+    }
+    assert_int_equal(rows_total(&f), 9);
+    tear_down(&f);
+}
+
+static void test_days_are_registered_once(void **unused)
+{
+    (void)unused;
+    struct fixture f;
+    set_up(&f);
+    static const int days[] = {0, 1, 0, 1, 1, 0, 2, 2};
+    for (size_t i = 0; i < sizeof days / sizeof days[0]; i++) {
+        add_group(&f.batch, "a");
+        add_sample(&f.batch, "x", NOON + days[i] * DAY_MS, 1);
+        deliver(&f, 1);
+    }
+    assert_int_equal(f.st.series_calls, 1);
+    assert_int_equal(f.st.day_calls, 2);
+    assert_int_equal(f.st.rows_count, 8);
+    /* Both ends of a day, within one message. */
+    add_group(&f.batch, "a");
+    add_sample(&f.batch, "x", 20010 * DAY_MS, 1);
+    add_sample(&f.batch, "x", 20010 * DAY_MS + DAY_MS - 1, 1);
+    add_sample(&f.batch, "x", 20011 * DAY_MS, 1);
+    deliver(&f, 1);
+    assert_int_equal(f.st.day_calls, 4);
+    tear_down(&f);
+}
+
+static void test_time_limits(void **unused)
+{
+    (void)unused;
+    struct fixture f;
+    set_up(&f);
+    f.st.min_ms = NOON;
+    f.st.max_ms = NOON + DAY_MS;
+    add_group(&f.batch, "a");
+    static const int64_t times[] = {
+        NOON - 1, NOON, NOON + DAY_MS, NOON + DAY_MS + 1, INT64_MIN + 1, INT64_MAX, -1, 0};
+    for (size_t i = 0; i < sizeof times / sizeof times[0]; i++)
+        add_sample(&f.batch, "x", times[i], 1);
+    deliver(&f, 1);
+    assert_int_equal(f.st.rows_count, 2);
+    assert_int_equal(dropped(&f, "too_old"), 4);
+    assert_int_equal(dropped(&f, "too_new"), 2);
+
+    /* They move with the clock: what begin says holds. */
+    f.st.min_ms = NOON + 10;
+    add_group(&f.batch, "a");
+    add_sample(&f.batch, "x", NOON, 1);
+    deliver(&f, 1);
+    assert_int_equal(f.st.rows_count, 2);
+    assert_int_equal(dropped(&f, "too_old"), 5);
+    tear_down(&f);
+}
+
+static void test_record_time(void **unused)
+{
+    (void)unused;
+    struct fixture f;
+    set_up(&f);
+    add_group(&f.batch, "a");
+    add_sample(&f.batch, "x", TIMESTAMP_NONE, 1);
+    add_sample(&f.batch, "y", NOON + 5, 1);
+    f.batch.dropped_nan = 3;
+    deliver(&f, NOON + 7);
+    assert_int_equal(f.st.rows[0].timestamp_ms, NOON + 7);
+    assert_int_equal(f.st.rows[1].timestamp_ms, NOON + 5);
+    assert_int_equal(dropped(&f, "nan"), 3);
+    tear_down(&f);
+}
+
+static void test_refused_series_cost_themselves_only(void **unused)
+{
+    (void)unused;
+    struct fixture f;
+    set_up(&f);
+    f.st.refuse_value = "huge";
+    for (int i = 0; i < 5; i++) {
+        add_group(&f.batch, "a");
+        add_sample(&f.batch, "broken", NOON, 1);
+        add_sample(&f.batch, "huge", NOON, 1);
+        add_sample(&f.batch, "x", NOON, 1);
+        deliver(&f, 1);
+    }
+    assert_int_equal(f.st.rows_count, 5);
+    assert_int_equal(dropped(&f, "too_many_labels"), 5);
+    assert_int_equal(dropped(&f, "too_long_label_value"), 5);
+    assert_int_equal(f.st.series_calls, 2); /* refusals are remembered ... */
+    f.st.refuse_value = NULL;
+    add_group(&f.batch, "a");
+    add_sample(&f.batch, "huge", NOON + DAY_MS, 1);
+    deliver(&f, 1);
+    assert_int_equal(f.st.rows_count, 6); /* ... for a day */
+    tear_down(&f);
+}
+
+static void test_positions(void **unused)
+{
+    (void)unused;
+    struct fixture f;
+    struct error error;
+    set_up(&f);
+    const struct intake_ops *ops = f.in->ops;
+    struct sink_position pos = {.next = 10, .mark = {1, 2, 3}, .mark_len = 3}, got;
+    assert_false(ops->position(f.in, "k", 1, &got));
+    ops->begin(f.in, f.w);
+    assert_int_equal(ops->hand_over(f.in, f.w, "k", 1, 0, &pos, &error), 0);
+    assert_int_equal(ops->hand_over(f.in, f.w, "k", 1, 9, &pos, &error), ERR_INVALID);
+    ops->end(f.in, f.w);
+    assert_true(ops->position(f.in, "k", 1, &got));
+    assert_int_equal(got.next, 10);
+    assert_int_equal(got.mark_len, 3);
+    assert_memory_equal(got.mark, pos.mark, 3);
+    assert_false(ops->durable_position(f.in, "k", 1, &got));
+    assert_int_equal(ops->flush(f.in, 1000, &error), 0);
+    assert_true(ops->durable_position(f.in, "k", 1, &got));
+    assert_int_equal(ops->commit_number(f.in), 1);
+    pos.next = 3;
+    ops->set_position(f.in, "k", 1, &pos);
+    assert_true(ops->position(f.in, "k", 1, &got));
+    assert_int_equal(got.next, 3);
+    f.st.flush_result = ERR_FULL; /* to a sink that's time that ran out */
+    assert_int_equal(ops->flush(f.in, 1000, &error), ERR_CANCELLED);
+    tear_down(&f);
+}
+
+static void test_pauses(void **unused)
+{
+    (void)unused;
+    struct fixture f;
+    set_up(&f);
+    assert_int_equal(f.in->ops->paused(f.in), 0);
+    assert_true(ingest_set_paused(f.ing, INTAKE_PAUSE_DISK, true));
+    assert_false(ingest_set_paused(f.ing, INTAKE_PAUSE_DISK, true));
+    assert_true(ingest_set_paused(f.ing, INTAKE_PAUSE_MEMORY, true));
+    assert_int_equal(f.in->ops->paused(f.in), INTAKE_PAUSE_DISK | INTAKE_PAUSE_MEMORY);
+    assert_true(ingest_set_paused(f.ing, INTAKE_PAUSE_DISK, false));
+    assert_int_equal(f.in->ops->paused(f.in), INTAKE_PAUSE_MEMORY);
+    tear_down(&f);
+}
+
+static void test_counters_outlive_workers(void **unused)
+{
+    (void)unused;
+    struct fixture f;
+    set_up(&f);
+    for (int i = 0; i < 3; i++) {
+        add_group(&f.batch, "a");
+        add_sample(&f.batch, "x", NOON, 1);
+        deliver(&f, 1);
+        f.in->ops->begin(f.in, f.w);
+        f.in->ops->reject(f.in, f.w, "t/0@1", "bad_line", "x", 1, 1);
+        f.in->ops->end(f.in, f.w);
+        f.in->ops->worker_free(f.in, f.w);
+        f.w = f.in->ops->worker_new(f.in, "plant", &decoder);
+    }
+    struct intake_worker *second = f.in->ops->worker_new(f.in, "plant", &decoder);
+    assert_int_equal(rows_total(&f), 3);
+    struct intake_totals t = {0};
+    intake_totals_collect(&t, ingest_counters(f.ing));
+    assert_int_equal(t.rejected_count, 1);
+    assert_string_equal(t.rejected[0].reason, "bad_line");
+    assert_string_equal(t.rejected[0].sink_name, "plant");
+    assert_int_equal(t.rejected[0].count, 3);
+    intake_totals_release(&t);
+    f.in->ops->worker_free(f.in, second);
+    tear_down(&f);
+}
+
+static void test_many_reasons(void **unused)
+{
+    (void)unused;
+    static char names[REASONS_MAX + 10][8];
+    struct reason_counts r = {0};
+    for (uint32_t i = 0; i < REASONS_MAX + 10; i++) {
+        snprintf(names[i], sizeof names[i], "r%u", i);
+        assert_int_equal(reason_index(&r, names[i]), i < REASONS_MAX - 1 ? i : REASONS_MAX - 1);
+    }
+    assert_string_equal(r.reasons[REASONS_MAX - 1], "other");
+}
+
+static uint64_t thread_cpu_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* Not a check, a figure: what a known sample costs from the batch to the door of the store. */
+static void test_cost_of_a_hit(void **unused)
+{
+    (void)unused;
+    enum { HOSTS = 1000, FIELDS = 100, ROUNDS = 20 };
+    struct fixture f;
+    static char keys[HOSTS][64], fields[FIELDS][32];
+    set_up(&f);
+    f.st.keep_rows = false;
+    for (int i = 0; i < HOSTS; i++)
+        snprintf(keys[i], sizeof keys[i], "machine,host=host-%d,region=eu,rack=r%d", i, i % 40);
+    for (int i = 0; i < FIELDS; i++)
+        snprintf(fields[i], sizeof fields[i], "usage_field_%d", i);
+    uint64_t spent = 0;
+    for (int round = 0; round < ROUNDS; round++) {
+        for (int i = 0; i < HOSTS; i++) {
+            add_group(&f.batch, keys[i]);
+            for (int k = 0; k < FIELDS; k++)
+                add_sample(&f.batch, fields[k], NOON + round, k);
+            if (i % 100 != 99)
+                continue;
+            uint64_t before = thread_cpu_ns();
+            deliver(&f, 1);
+            if (round > 0)
+                spent += thread_cpu_ns() - before;
+        }
+    }
+    print_message("%.1f ns a sample (cache hit, fake store)\n",
+                  (double)spent / (HOSTS * FIELDS * (ROUNDS - 1.0)));
+    tear_down(&f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_rows_reach_their_series),
+        cmocka_unit_test(test_days_are_registered_once),
+        cmocka_unit_test(test_time_limits),
+        cmocka_unit_test(test_record_time),
+        cmocka_unit_test(test_refused_series_cost_themselves_only),
+        cmocka_unit_test(test_positions),
+        cmocka_unit_test(test_pauses),
+        cmocka_unit_test(test_counters_outlive_workers),
+        cmocka_unit_test(test_many_reasons),
+        cmocka_unit_test(test_cost_of_a_hit),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

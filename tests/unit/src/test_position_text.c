@@ -1,0 +1,64 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "src/position_text.h"
+
+static const char *text_of(struct buffer *b, const char *key, uint64_t next)
+{
+    buffer_clear(b);
+    position_append_text(b, (const uint8_t *)key, (uint32_t)strlen(key), next);
+    return buffer_cstr(b);
+}
+
+static const char *json_of(struct buffer *b, const char *key, uint64_t next)
+{
+    static const uint8_t mark[] = {0x01, 0xff};
+    buffer_clear(b);
+    position_append_json(b, (const uint8_t *)key, (uint32_t)strlen(key), next, mark, 2);
+    return buffer_cstr(b);
+}
+
+static void test_kafka(void **unused)
+{
+    (void)unused;
+    struct buffer b = {0};
+    assert_string_equal(text_of(&b, "plant/kafka/X_1-/metrics.v1/12", 17),
+                        "plant: kafka topic metrics.v1 partition 12 at offset 17 (cluster X_1-)");
+    assert_string_equal(
+        json_of(&b, "plant/kafka/X/metrics/3", UINT64_MAX),
+        "{\"key\":\"plant/kafka/X/metrics/3\",\"sink\":\"plant\",\"type\":\"kafka\",\"cluster\":\"X\","
+        "\"topic\":\"metrics\",\"partition\":3,\"next\":18446744073709551615,\"mark\":\"01ff\"}");
+    buffer_release(&b);
+}
+
+static void test_unknown(void **unused)
+{
+    (void)unused;
+    static const char *const keys[] = {"a/b",
+                                       "plant/mqtt/X/t/1",
+                                       "plant/kafka/X/t/",
+                                       "plant/kafka/X/t/1x",
+                                       "plant/kafka/X/t/1/2",
+                                       "plant/kafka/X/t",
+                                       "plant/kafka/X/t/12345678901",
+                                       "/",
+                                       ""};
+    struct buffer b = {0};
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
+        assert_memory_equal(text_of(&b, keys[i], 5), "key ", 4);
+        assert_memory_equal(json_of(&b, keys[i], 5), "{\"key_hex\":\"", 12);
+    }
+    assert_string_equal(text_of(&b, "a/b", 5), "key 612f62 at 5");
+    assert_string_equal(json_of(&b, "a/b", 5), "{\"key_hex\":\"612f62\",\"next\":5,\"mark\":\"01ff\"}");
+    buffer_release(&b);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_kafka), cmocka_unit_test(test_unknown)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
