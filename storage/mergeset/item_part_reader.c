@@ -89,8 +89,12 @@ int item_part_reader_next(struct item_part_reader *reader, struct error *reterr)
 
 int item_part_verify(const char *dir, struct error *reterr)
 {
+    /* Sums first: they name the very file that changed. */
+    int r = part_sums_verify(dir, reterr);
+    if (r < 0)
+        return r;
     struct item_part *part;
-    int r = item_part_open(&part, dir, reterr);
+    r = item_part_open(&part, dir, reterr);
     if (r < 0)
         return r;
     struct item_part_reader reader;
@@ -100,7 +104,5 @@ int item_part_verify(const char *dir, struct error *reterr)
     while (r > 0);
     item_part_reader_release(&reader);
     item_part_free(part);
-    if (r == 0)
-        r = part_sums_verify(dir, reterr);
-    return r < 0 ? r : 0;
+    return r;
 }
