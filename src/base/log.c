@@ -70,7 +70,8 @@ void log_write(enum log_level level, const char *format, ...)
     snprintf(stamp + n, sizeof stamp - n, ".%03ldZ", now.tv_nsec / 1000000);
 
     struct buffer line = {0};
-    switch (current_style) {
+    int style = current_style;
+    switch (style) {
     case STYLE_JSON:
         buffer_printf(&line, "{\"time\":\"%s\",\"level\":\"%s\",\"message\":", stamp, level_names[level]);
         append_json_string(&line, message);
