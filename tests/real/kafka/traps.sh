@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # traps.sh BUILD_DIR [FILTER] - runs kafka_traps of that build against a real Kafka that it starts and ends.
-#   FILTER: a name with *, for example 'trap_04*'.  KEEP=1 leaves the broker's directory.
+#   FILTER: a name with *, for example 'trap_04*'; or group, or records: half of them.  KEEP=1 leaves the broker's directory.
 set -euo pipefail
 build=$(cd "$1" && pwd); filter=${2:-*}
 here=$(cd "$(dirname "$0")" && pwd); testbed=$here/../../testbed
