@@ -120,8 +120,8 @@ else
   done
 fi
 GROUP=varve-quickstart-$$-$RANDOM
-# Tells the plant's samples from others of your topic.
-RUN=${KAFKA:+,run=$$-$RANDOM}
+# Tags of every line; the second tells this plant's samples from others of your topic.
+TAGS=site=quickstart${KAFKA:+,run=$$-$RANDOM}
 
 cat >"$WORK/varve.yaml" <<YAML
 # The quick start's configuration. config/varve.yaml explains every key there is, with its default and unit.
@@ -137,15 +137,13 @@ sinks:
   - name: plant
     type: kafka
     brokers: ["$BROKER"]
-    # A name that starts with ^ is a regular expression: "^plant\\\\.(.*)", whose groups labels can use as "\$1".
+    # A name that starts with ^ is a regular expression, matched against all topics, also ones that appear later.
     topics: ["$TOPIC"]
     group: "$GROUP"
     # What the messages hold: Influx line protocol, any number of lines a message.
     format: influx
     # Where to begin while neither the store nor the group knows a position.
     start_from: $START
-    # Added to every series.
-    labels: {site: quickstart}
 
 http:
   # /metrics, /health, /ready, /api/v1/export, /api/v1/series
@@ -175,7 +173,7 @@ echo "configuration: $WORK/varve.yaml"
 # after two fifths of the time, raises an alarm, and is cooled down again. One message a machine and second, as a gateway sends.
 # Values depend on the time alone, so that a second is one call. Messages end with \036; the count of samples goes to fd 3.
 plant_second() { # SECOND EPOCH-MS
-  awk -v second="$1" -v epoch="$2" -v duration="$DURATION" -v run="$RUN" '
+  awk -v second="$1" -v epoch="$2" -v duration="$DURATION" -v tags="$TAGS" '
     function noise(width) { return (rand() - 0.5) * 2 * width }
     function heat(x) { x /= duration; return x < 0.4 || x > 0.9 ? 0 : (x < 0.7 ? (x - 0.4) * 130 : (0.9 - x) * 195) }
     BEGIN {
@@ -188,19 +186,19 @@ plant_second() { # SECOND EPOCH-MS
             x = second + k / 5; ms = epoch + k * 200
             hot = id == "B3" ? heat(x) : 0
             wave = sin(2 * pi * x / 40 + phase)
-            printf "machine,line=%s,machine=%s%s temperature=%.1f,pressure=%.3f,vibration=%.3f,speed=%.0f,power=%.2f,current=%.2f,oil=%.1f,pieces=%di,energy=%di,state=%di %.0f\n",
-              line, id, run, 58 + 4 * wave + noise(0.4) + hot, 6.2 + 0.15 * wave + noise(0.02), 0.8 + hot / 20 + noise(0.1),
+            printf "machine,%s,line=%s,machine=%s temperature=%.1f,pressure=%.3f,vibration=%.3f,speed=%.0f,power=%.2f,current=%.2f,oil=%.1f,pieces=%di,energy=%di,state=%di %.0f\n",
+              tags, line, id, 58 + 4 * wave + noise(0.4) + hot, 6.2 + 0.15 * wave + noise(0.02), 0.8 + hot / 20 + noise(0.1),
               1480 + noise(6), 11.5 + 2 * wave + noise(0.2), 21 + 3.5 * wave + noise(0.3), 82 - x / 90,
               int(x / 3.4 + phase), int(x * 3.2 + 1000 * phase), (hot > 25 ? 2 : 1), ms
             samples += 10
           }
           printf "\036"
         }
-        printf "hall,line=%s%s temperature=%.2f,humidity=%.1f,particles=%di %.0f\n\036", line, run, 21 + sin(2 * pi * second / 300), 45 + noise(1), 900 + noise(80), epoch
+        printf "hall,%s,line=%s temperature=%.2f,humidity=%.1f,particles=%di %.0f\n\036", tags, line, 21 + sin(2 * pi * second / 300), 45 + noise(1), 900 + noise(80), epoch
         samples += 3
       }
       if ((heat(second) > 25) != (second && heat(second - 1) > 25)) {
-        printf "alarm,line=B,machine=B3,code=E42,text=bearing\\ hot%s active=%di %.0f\n\036", run, (heat(second) > 25), epoch
+        printf "alarm,%s,line=B,machine=B3,code=E42,text=bearing\\ hot active=%di %.0f\n\036", tags, (heat(second) > 25), epoch
         samples++
       }
       print samples >"/dev/stderr"
@@ -229,10 +227,11 @@ PLANT_PID=$!
 heading "$DURATION s of a plant: 24 machines on 3 lines, published to Kafka topic $TOPIC"
 # What the columns are: samples that arrived, of these on disk and in how many parts, when the last commit was, what Kafka still holds.
 ARRIVED=0
+disk_bytes() { find "$WORK/store/data" -type f -printf '%s\n' 2>/dev/null | awk '{ n += $1 } END { printf "%.0f\n", n }'; }
 show() { # SECOND
   local line
   metrics || return 1
-  line=$(awk -v second="$1" -v before="$ARRIVED" -v bytes="$(du -sb "$WORK/store/data" 2>/dev/null | cut -f1)" '
+  line=$(awk -v second="$1" -v before="$ARRIVED" -v bytes="$(disk_bytes)" '
     function group(n,    s) { s = ""; n = sprintf("%.0f", n); while (length(n) > 3) { s = "," substr(n, length(n) - 2) s; n = substr(n, 1, length(n) - 3) } return n s }
     { value = $NF + 0 }
     /^varve_sink_rows_total\{/ { arrived += value }
@@ -268,9 +267,9 @@ KCAT_PID=""
 
 # ---------------------------------------------------------------- asking it
 heading "What it knows about the alarm, asked while it runs"
-echo "\$ curl -s http://$HTTP/api/v1/export -d 'match[]={__name__=\"alarm_active\"}'"
+echo "\$ curl -s http://$HTTP/api/v1/export -d 'match[]=alarm_active'"
 for ((i = 0; i < 30; i++)); do # rows are visible within 2 s of their arrival
-  curl -fsS --max-time 20 "http://$HTTP/api/v1/export" -d 'match[]={__name__="alarm_active"}' >"$WORK/answer" 2>"$WORK/curl.log" ||
+  curl -fsS --max-time 20 "http://$HTTP/api/v1/export" -d 'match[]=alarm_active' >"$WORK/answer" 2>"$WORK/curl.log" ||
     die "the query failed" "$WORK/curl.log"
   [ ! -s "$WORK/answer" ] || break
   sleep 0.1
@@ -292,11 +291,12 @@ VARVE_PID=""
 echo "\$ varve inspect STORE"
 "$VARVE" inspect "$WORK/store" 2>"$WORK/inspect.log" | head -n 40 || die "varve inspect failed" "$WORK/inspect.log"
 # Every sample, counted where it ended up.
-STORED=$("$VARVE" export "$WORK/store" "{site=\"quickstart\"${RUN:+,run=\"${RUN#*=}\"}}" 2>"$WORK/export.log" |
+SELECTOR={${TAGS//,/\",}\"}
+STORED=$("$VARVE" export "$WORK/store" "${SELECTOR//=/=\"}" 2>"$WORK/export.log" |
   awk '{ sub(/.*"timestamps":\[/, ""); sub(/\].*/, ""); n += $0 == "" ? 0 : gsub(/,/, ",") + 1 } END { print n + 0 }') ||
   die "varve export failed" "$WORK/export.log"
 
 heading "Summary"
 printf 'published  %9d samples\nin store   %9d samples, %s bytes on disk\nmissing    %9d\nextra      %9d\n' "$SENT" "$STORED" \
-  "$(du -sb "$WORK/store/data" | cut -f1)" $((SENT > STORED ? SENT - STORED : 0)) $((STORED > SENT ? STORED - SENT : 0))
+  "$(disk_bytes)" $((SENT > STORED ? SENT - STORED : 0)) $((STORED > SENT ? STORED - SENT : 0))
 [ "$SENT" = "$STORED" ] || die "the store doesn't hold what was published" "$WORK/varve.log"
