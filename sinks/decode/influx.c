@@ -63,16 +63,22 @@ static bool is_special(char c)
 }
 
 #if defined(__SSE2__)
-/* Bit n: byte n of the 16 is one of the separators, a backslash, or a quote. */
-static inline unsigned special_mask(const char *p)
+/* Bit n: byte n is c. */
+static inline unsigned mask_of(__m128i bytes, char c)
 {
-    __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)p);
-    __m128i hits =
-        _mm_or_si128(_mm_cmpeq_epi8(bytes, _mm_set1_epi8('=')), _mm_cmpeq_epi8(bytes, _mm_set1_epi8(',')));
-    hits = _mm_or_si128(hits, _mm_cmpeq_epi8(bytes, _mm_set1_epi8(' ')));
-    hits = _mm_or_si128(hits, _mm_cmpeq_epi8(bytes, _mm_set1_epi8('\\')));
-    hits = _mm_or_si128(hits, _mm_cmpeq_epi8(bytes, _mm_set1_epi8('"')));
-    return (unsigned)_mm_movemask_epi8(hits);
+    return (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(bytes, _mm_set1_epi8(c)));
+}
+
+/* Bit n: byte n is special. */
+static inline unsigned special_mask(__m128i bytes)
+{
+    __m128i equals = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('='));
+    __m128i comma = _mm_cmpeq_epi8(bytes, _mm_set1_epi8(','));
+    __m128i space = _mm_cmpeq_epi8(bytes, _mm_set1_epi8(' '));
+    __m128i escape = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('\\'));
+    __m128i quote = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('"'));
+    __m128i separator = _mm_or_si128(_mm_or_si128(equals, comma), space);
+    return (unsigned)_mm_movemask_epi8(_mm_or_si128(separator, _mm_or_si128(escape, quote)));
 }
 #endif
 
@@ -81,7 +87,7 @@ static inline const char *find_special(const char *p, const char *end, const cha
 {
 #if defined(__SSE2__)
     for (; p < end && limit - p >= 16; p += 16) {
-        unsigned mask = special_mask(p);
+        unsigned mask = special_mask(_mm_loadu_si128((const __m128i *)(const void *)p));
         if (mask) {
             p += __builtin_ctz(mask);
             return p < end ? p : end;
@@ -98,42 +104,67 @@ static inline const char *find_special(const char *p, const char *end, const cha
 /* Measurement and tags: finds the space that ends them and checks that each tag has its "=". */
 static const char *scan_series_key(const char *p, const char *end, const char *limit, const char **ret_space)
 {
-    bool complete = true; /* the measurement, or the tag has its "=" */
-    for (p = find_special(p, end, limit); p < end; p = find_special(p + 1, end, limit)) {
-        switch (*p) {
-        case '=':
-            complete = true;
-            break;
-        case ',':
+    bool complete = true; /* it's the measurement, or a tag that has its "=" */
+#if defined(__SSE2__)
+    while (p < end && limit - p >= 16) {
+        __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)p);
+        unsigned equals = mask_of(bytes, '=');
+        unsigned stops = mask_of(bytes, ',') | mask_of(bytes, ' ') | mask_of(bytes, '\\');
+        const char *next = p + 16;
+        for (; stops; stops &= stops - 1) {
+            unsigned i = (unsigned)__builtin_ctz(stops);
+            if (p + i >= end)
+                return REASON_NO_FIELDS;
+            complete |= (equals & ((1U << i) - 1)) != 0;
+            equals &= ~0U << i;
+            if (p[i] == '\\') {
+                next = p + i + 2; /* the next byte is text, be it a backslash */
+                equals = 0;
+                break;
+            }
             if (!complete)
                 return REASON_TAG_VALUE;
+            if (p[i] == ' ') {
+                *ret_space = p + i;
+                return NULL;
+            }
             complete = false;
-            break;
-        case ' ':
-            *ret_space = p;
-            return complete ? NULL : REASON_TAG_VALUE;
-        case '\\':
-            p++; /* the next byte is text, be it a backslash */
-            break;
-        default:
-            break;
+        }
+        complete |= equals != 0;
+        p = next;
+    }
+#else
+    (void)limit;
+#endif
+    for (; p < end; p++) {
+        if (*p == '=') {
+            complete = true;
+        } else if (*p == '\\') {
+            p++;
+        } else if (*p == ',' || *p == ' ') {
+            if (!complete)
+                return REASON_TAG_VALUE;
+            if (*p == ' ') {
+                *ret_space = p;
+                return NULL;
+            }
+            complete = false;
         }
     }
     return REASON_NO_FIELDS;
 }
 
-static bool is_word(const char *text, size_t len, const char *const *words)
+static bool is_true(const char *text, size_t len)
 {
-    for (; *words; words++)
-        if (len == strlen(*words) && memcmp(text, *words, len) == 0)
-            return true;
-    return false;
+    if (*text != 't' && *text != 'T')
+        return false;
+    return len == 1 || (len == 4 && (memcmp(text, "true", 4) == 0 || memcmp(text, "True", 4) == 0 ||
+                                     memcmp(text, "TRUE", 4) == 0));
 }
 
 /* parseFieldValue. *ret_nan: it's a number that can't be stored. */
 static const char *parse_value(const char *text, size_t len, struct decimal *ret, bool *ret_nan)
 {
-    static const char *const truths[] = {"t", "T", "true", "True", "TRUE", NULL};
     *ret_nan = false;
     if (!len)
         return REASON_FIELD_VALUE;
@@ -153,7 +184,7 @@ static const char *parse_value(const char *text, size_t len, struct decimal *ret
         if (!number_parse_uint64(text, len - 1, &n))
             return REASON_INTEGER;
         *ret = number_decimal_from_uint64(n);
-    } else if (is_word(text, len, truths)) {
+    } else if (is_true(text, len)) {
         *ret = (struct decimal){1, 0};
     } else {
         *ret_nan = !number_parse_decimal(text, len, ret); /* false is 0, like any other text */
@@ -217,7 +248,8 @@ static inline const char *decode_field(struct decoding *d, const char *key, cons
     if (equals == end || *equals != '=' || equals == key)
         return NULL;
     const char *text = equals + 1;
-    struct number_scan number = number_scan(text, d->limit);
+    struct number_scan number;
+    number_scan(text, d->limit, &number);
     const char *next = number.end;
     if (next) {
         if (ends_value(next, end)) {

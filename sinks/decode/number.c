@@ -258,52 +258,65 @@ static double divide_by_pow10(uint64_t d, unsigned k)
     unsigned __int128 numerator = (unsigned __int128)d << 63;
     uint64_t quotient = (uint64_t)(numerator / divisor);
     bool rest = (uint64_t)numerator != (uint64_t)(quotient * divisor);
-    /* At least 10 bits are rounded away, so a rest that is or isn't there can stand in the last of them. */
-    return ldexp((double)(quotient | rest), shift_divisor - shift_d - 63);
+    /* 62 bits at least are left after the shift, of which 9 are rounded away: a rest that is or isn't there
+     * can stand in the last of them. */
+    int64_t rounded = (int64_t)(quotient >> 1 | (quotient & 1) | rest);
+    uint64_t scale_bits = (uint64_t)(1023 + shift_divisor - shift_d - 62)
+                          << 52; /* of a power of two, normal */
+    double scale;
+    memcpy(&scale, &scale_bits, sizeof scale);
+    return (double)rounded * scale;
 }
 
-struct number_scan number_scan_slowly(const char *text, const char *limit)
+/* Appends the digits at *p to *d, eight at a time while limit allows; *p moves behind them. False if that
+ * makes more than max of them. */
+static inline bool take_digits(const char **p, const char *limit, unsigned max, uint64_t *d)
 {
-    struct number_scan scan = {.end = NULL};
+    const char *first = *p;
+    while (limit - *p >= 8) {
+        uint64_t w = number_load8(*p);
+        unsigned n = number_count_digits(w);
+        if ((size_t)(*p - first) + n > max)
+            return false;
+        *d = *d * number_pow10[n] + number_from_digits(w, n);
+        *p += n;
+        if (n < 8)
+            return true;
+    }
+    for (; *p < limit && is_digit(**p); (*p)++) {
+        if ((size_t)(*p - first) == max)
+            return false;
+        *d = *d * 10 + (uint64_t)(**p - '0');
+    }
+    return true;
+}
+
+void number_scan_slowly(const char *text, const char *limit, struct number_scan *ret)
+{
     const char *p = text;
-    scan.is_negative = p < limit && *p == '-';
-    p += scan.is_negative;
+    ret->end = NULL;
+    ret->is_negative = p < limit && *p == '-';
+    p += ret->is_negative;
     const char *start = p;
     uint64_t d = 0;
-    while (p < limit && is_digit(*p)) {
-        d = d * 10 + (uint64_t)(*p++ - '0');
-        if (p - start > 19)
-            return scan;
-    }
-    if (p == start)
-        return scan;
-    unsigned fraction = 0;
-    scan.is_integer = p == limit || *p != '.';
-    if (!scan.is_integer) {
+    if (!take_digits(&p, limit, 19, &d) || p == start)
+        return;
+    unsigned whole = (unsigned)(p - start), fraction = 0;
+    ret->is_integer = p == limit || *p != '.';
+    if (!ret->is_integer) {
         const char *point = p++;
-        if (limit - p >= 8 && p - start <= 12) {
-            uint64_t w = number_load8(p);
-            if (number_is_8_digits(w)) {
-                d = d * 100000000 + number_from_8_digits(w);
-                p += 8;
-            }
-        }
-        while (p < limit && is_digit(*p)) {
-            d = d * 10 + (uint64_t)(*p++ - '0');
-            if (p - start > 20)
-                return scan;
-        }
+        if (!take_digits(&p, limit, 19 - whole, &d))
+            return;
         fraction = (unsigned)(p - point - 1);
         if (!fraction)
-            return scan;
+            return;
     }
-    scan.end = p;
-    if (!number_normalize(d, fraction, &scan.value)) {
+    ret->end = p;
+    if (!number_normalize(d, fraction, &ret->value)) {
         /* Up to 19 digits fastfloat rounds correctly, whichever way it takes. */
         double f = fraction ? divide_by_pow10(d, fraction) : (double)d;
-        scan.value = decimal_from_double(f);
+        ret->value = decimal_from_double(f);
     }
-    if (scan.is_negative)
-        scan.value.mantissa = -scan.value.mantissa;
-    return scan;
+    if (ret->is_negative)
+        ret->value.mantissa = -ret->value.mantissa;
 }

@@ -61,7 +61,7 @@ struct number_scan {
 
 /* A plain number, -?[0-9]+([.][0-9]+)?, at text, which lies in a payload that ends at limit: bytes after the
  * number, up to limit, may be looked at. The caller checks that what follows ends the value. */
-static inline struct number_scan number_scan(const char *text, const char *limit);
+static inline void number_scan(const char *text, const char *limit, struct number_scan *ret);
 
 /* ---- the inline part ---- */
 
@@ -106,6 +106,15 @@ static inline bool number_is_8_digits(uint64_t w)
            UINT64_C(0x3333333333333333);
 }
 
+/* How many of the eight bytes, from the first, are digits. */
+static inline unsigned number_count_digits(uint64_t w)
+{
+    uint64_t x = w ^ UINT64_C(0x3030303030303030); /* digits become 0...9 */
+    uint64_t others = (((x & UINT64_C(0x7f7f7f7f7f7f7f7f)) + UINT64_C(0x7676767676767676)) | x) &
+                      UINT64_C(0x8080808080808080);
+    return others ? (unsigned)__builtin_ctzll(others) / 8 : 8;
+}
+
 /* The value of eight digits, by pairs, fours, eights: bytes of w are digits (ASCII or 0...9), first digit
  * lowest. */
 static inline uint64_t number_from_8_digits(uint64_t w)
@@ -148,53 +157,48 @@ static inline bool number_normalize(uint64_t m, unsigned fraction, struct decima
 }
 
 /* The same for up to 19 digits, through the double where it has to be; also near the payload's end. */
-struct number_scan number_scan_slowly(const char *text, const char *limit);
+void number_scan_slowly(const char *text, const char *limit, struct number_scan *ret);
 
-static inline struct number_scan number_scan(const char *text, const char *limit)
+static inline void number_scan(const char *text, const char *limit, struct number_scan *ret)
 {
-    struct number_scan scan = {.end = NULL};
 #if defined(__SSE2__)
     if (limit - text >= NUMBER_SCAN_READ) {
-        scan.is_negative = *text == '-';
-        const char *digits = text + scan.is_negative;
+        bool is_negative = *text == '-';
+        const char *digits = text + is_negative;
         /* Bytes above '9' or below '0' fail the unsigned comparison x - '0' <= 9, done as min(x, 9) == x. */
         __m128i x = _mm_sub_epi8(_mm_loadu_si128((const __m128i *)(const void *)digits), _mm_set1_epi8('0'));
         __m128i is_digit = _mm_cmpeq_epi8(_mm_min_epu8(x, _mm_set1_epi8(9)), x);
         unsigned others = ~(unsigned)_mm_movemask_epi8(is_digit) & 0xffff;
-        if (!others)
-            return number_scan_slowly(text, limit);
-        unsigned whole = (unsigned)__builtin_ctz(others);
+        unsigned whole = others ? (unsigned)__builtin_ctz(others) : 0;
         if (!whole)
-            return scan;
+            goto slowly;
         uint64_t first = number_load8(digits);
         uint64_t m = whole <= 8 ? number_from_digits(first, whole)
                                 : number_from_8_digits(first) * number_pow10[whole - 8] +
                                       number_from_digits(number_load8(digits + 8), whole - 8);
-        scan.end = digits + whole;
+        const char *end = digits + whole;
         unsigned fraction = 0;
-        if (digits[whole] == '.') {
+        if (*end == '.') {
             others &= others - 1;
-            if (!others)
-                return number_scan_slowly(text, limit);
-            fraction = (unsigned)__builtin_ctz(others) - whole - 1;
-            if (!fraction) {
-                scan.end = NULL;
-                return scan;
-            }
-            if (fraction > 8)
-                return number_scan_slowly(text, limit);
-            m = m * number_pow10[fraction] + number_from_digits(number_load8(scan.end + 1), fraction);
-            scan.end += 1 + fraction;
+            fraction = others ? (unsigned)__builtin_ctz(others) - whole - 1 : 0;
+            if (fraction - 1 > 7) /* 0 wraps */
+                goto slowly;
+            m = m * number_pow10[fraction] + number_from_digits(number_load8(end + 1), fraction);
+            end += 1 + fraction;
         }
-        scan.is_integer = fraction == 0;
-        if (!number_normalize(m, fraction, &scan.value))
-            return number_scan_slowly(text, limit);
-        if (scan.is_negative)
-            scan.value.mantissa = -scan.value.mantissa;
-        return scan;
+        struct decimal value;
+        if (!number_normalize(m, fraction, &value))
+            goto slowly;
+        ret->value.mantissa = is_negative ? -value.mantissa : value.mantissa;
+        ret->value.exponent = value.exponent;
+        ret->end = end;
+        ret->is_integer = fraction == 0;
+        ret->is_negative = is_negative;
+        return;
     }
+slowly:
 #endif
-    return number_scan_slowly(text, limit);
+    number_scan_slowly(text, limit, ret);
 }
 
 #endif

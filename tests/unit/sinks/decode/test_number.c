@@ -165,7 +165,8 @@ static void check_scan(const char *text, bool must_be_plain)
     for (int tail = 0; tail < 2; tail++) {
         char *at = tail ? payload + sizeof payload - len : payload + 7;
         memcpy(at, text, len);
-        struct number_scan scan = number_scan(at, payload + sizeof payload);
+        struct number_scan scan;
+        number_scan(at, payload + sizeof payload, &scan);
         if (!scan.end) {
             if (must_be_plain)
                 fail_msg("%s: not scanned", text);
@@ -254,7 +255,12 @@ static void test_scan_limits(void **state)
         "-0.000",
         "1.000000000000",
         "9999999999999999999",
-        "9999.9800908", "89999999999", "8999.9999999", "9000.0000001", "9999.9999999", "0.1",
+        "9999.9800908",
+        "89999999999",
+        "8999.9999999",
+        "9000.0000001",
+        "9999.9999999",
+        "0.1",
         "0.01",
         "0.001",
         "0.0001",
@@ -276,10 +282,13 @@ static void test_scan_limits(void **state)
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
         char payload[100];
         size_t len = strlen(others[i]);
-        assert_null(number_scan_slowly(others[i], others[i] + len).end);
+        struct number_scan scan;
+        number_scan_slowly(others[i], others[i] + len, &scan);
+        assert_null(scan.end);
         memset(payload, ',', sizeof payload);
         memcpy(payload, others[i], len);
-        assert_null(number_scan(payload, payload + sizeof payload).end);
+        number_scan(payload, payload + sizeof payload, &scan);
+        assert_null(scan.end);
     }
 }
 
@@ -293,7 +302,8 @@ static void test_division_is_exact(void **state)
         unsigned k = 1 + random_below(18);
         snprintf(text, sizeof text, "%llu.%0*llu", (unsigned long long)(m / number_pow10[k]), (int)k,
                  (unsigned long long)(m % number_pow10[k]));
-        struct number_scan scan = number_scan_slowly(text, text + strlen(text));
+        struct number_scan scan;
+        number_scan_slowly(text, text + strlen(text), &scan);
         struct decimal want = decimal_from_double(strtod(text, NULL));
         if (scan.value.mantissa != want.mantissa || scan.value.exponent != want.exponent)
             fail_msg("%s", text);
