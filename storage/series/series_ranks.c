@@ -34,7 +34,8 @@ struct series_ranks_snapshot *series_ranks_build(const struct series_ranks_snaps
     uint32_t *rank_by_series = xreallocarray(NULL, count ? count : 1, sizeof *rank_by_series);
     struct tsid *tsid_by_rank = xreallocarray(NULL, count ? count : 1, sizeof *tsid_by_rank);
     uint32_t *series_by_rank = xreallocarray(NULL, count ? count : 1, sizeof *series_by_rank);
-    qsort(added, added_count, sizeof *added, compare_new);
+    if (added_count)
+        qsort(added, added_count, sizeof *added, compare_new);
 
     size_t from = 0, rank = 0; /* places taken from old; places filled */
     for (size_t i = 0; i <= added_count; i++) {
