@@ -16,6 +16,7 @@
 
 #include "src/base/alloc.h"
 #include "src/base/clock.h"
+#include "src/base/mutex.h"
 #include "src/http.h"
 #include "src/http_api.h"
 #include "src/time_arg.h"
@@ -26,13 +27,14 @@ struct fake {
     atomic_bool is_ready;
     atomic_int flushes;
     int flush_result;
-    /* The last query. */
+    struct mutex lock;
+    /* Locked: the last query. */
     enum query_kind kind;
     char matches[4096];
     int64_t start_ms, end_ms;
     uint64_t limit;
     /* What a query does. */
-    size_t answer_pieces;
+    atomic_size_t answer_pieces;
     int query_result;
     atomic_int queries_ended;
 };
@@ -63,6 +65,8 @@ static int fake_query(void *context, const struct query *q, query_write write_pi
 {
     static const char piece[8192] = {'x'};
     struct fake *f = context;
+    size_t pieces = f->answer_pieces;
+    mutex_lock(&f->lock);
     f->kind = q->kind;
     f->matches[0] = '\0';
     for (size_t i = 0; i < q->matches_count; i++) {
@@ -72,12 +76,13 @@ static int fake_query(void *context, const struct query *q, query_write write_pi
     f->start_ms = q->start_ms;
     f->end_ms = q->end_ms;
     f->limit = q->limit;
+    mutex_unlock(&f->lock);
     int r = f->query_result;
-    for (size_t i = 0; i < f->answer_pieces && r >= 0; i++)
+    for (size_t i = 0; i < pieces && r >= 0; i++)
         r = write_piece(write_context, piece, sizeof piece, reterr);
     if (f->query_result < 0)
         r = error_set(reterr, f->query_result, "as the \"test\" wants it");
-    else if (r == 0 && f->answer_pieces == 0)
+    else if (r == 0 && pieces == 0)
         r = write_piece(write_context, "{}\n", 3, reterr);
     f->queries_ended++;
     return r;
@@ -96,6 +101,7 @@ static void start(struct server *s, const char *username, const char *password)
     struct http_address address = {"127.0.0.1", 0};
     struct error error;
     *s = (struct server){0};
+    mutex_init(&s->fake.lock, RANK_LEAF);
     s->api = (struct http_api){&s->fake, fake_ready, fake_metrics, fake_flush, fake_query};
     struct http_options options = {
         .listen = &address,
