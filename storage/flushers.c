@@ -12,7 +12,11 @@
 #define RAW_ROWS_FLUSH_INTERVAL_MS 1000
 /* How long a failed commit, or a merge that found the disk full, waits before it's tried again. */
 #define FULL_RETRY_MS  1000
+#define THROTTLE_MS    50
 #define MERGE_RETRY_MS 10000
+/* In-memory parts above this are committed before the interval is over: a backlog drained at millions of rows
+ * a second mustn't fill the memory. Above twice as much, writers wait for the commit, a moment at a time. */
+#define INMEMORY_BYTES_COMMIT (UINT64_C(48) << 20)
 
 void storage_wake(struct storage *st)
 {
@@ -43,6 +47,22 @@ static void flush_raw_rows(struct storage *st)
     for (size_t i = 0; i < count; i++)
         partition_flush_index_rows(partitions[i]);
     free(partitions);
+    if (atomic_load(&st->buffered_bytes) > INMEMORY_BYTES_COMMIT) {
+        mutex_lock(&st->wake_lock);
+        st->commit_wanted = true;
+        cond_broadcast(&st->wake);
+        mutex_unlock(&st->wake_lock);
+    }
+}
+
+void storage_throttle(struct storage *st)
+{
+    if (atomic_load(&st->buffered_bytes) <= 2 * INMEMORY_BYTES_COMMIT)
+        return;
+    mutex_lock(&st->wake_lock);
+    if (!st->stopping)
+        cond_wait_ms(&st->wake, &st->wake_lock, THROTTLE_MS);
+    mutex_unlock(&st->wake_lock);
 }
 
 static void raw_rows_flusher(void *arg)
@@ -97,10 +117,12 @@ static void inmemory_parts_flusher(void *arg)
         mutex_lock(&st->wake_lock);
         int64_t until = clock_monotonic_ms() + interval;
         int64_t left;
-        while (!st->stopping && !(st->flushes_wanted > st->flushes_done && !atomic_load(&st->disk_full)) &&
+        while (!st->stopping && !st->commit_wanted &&
+               !(st->flushes_wanted > st->flushes_done && !atomic_load(&st->disk_full)) &&
                (left = until - clock_monotonic_ms()) > 0)
             cond_wait_ms(&st->wake, &st->wake_lock, left);
         bool stopping = st->stopping;
+        st->commit_wanted = false;
         mutex_unlock(&st->wake_lock);
         if (stopping)
             return; /* storage_close makes the last commit */

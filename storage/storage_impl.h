@@ -75,6 +75,7 @@ struct storage {
     struct cond wake;       /* of all threads below and of storage_flush */
     /* Locked by wake_lock: */
     bool stopping;
+    bool commit_wanted;      /* in-memory parts are large: don't wait for the flush interval */
     bool rows_pending_flush; /* a writer is full before the second is over */
     uint64_t flushes_wanted; /* by storage_flush */
     uint64_t flushes_done;
@@ -108,6 +109,8 @@ void start_merge_workers(struct storage *st);
 /* Wakes and joins all of them; running merges are cancelled. */
 void storage_stop_threads(struct storage *st);
 void storage_wake(struct storage *st);
+/* Holds a writer up for a moment when commits don't keep pace. */
+void storage_throttle(struct storage *st);
 
 /* --- commit/commit.c --- */
 

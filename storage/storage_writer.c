@@ -67,6 +67,7 @@ void storage_writer_free(struct storage_writer *w)
 
 void storage_writer_begin(struct storage_writer *w)
 {
+    storage_throttle(w->st);
     mutex_lock(&w->lock);
     int64_t now = clock_now_ms();
     int64_t min = now - w->st->retention_ms;

@@ -10,7 +10,8 @@ struct keyed_ref {
     struct item_ref ref;
 };
 
-#define INSERTION_SORT_MAX 12
+#define INSERTION_SORT_MAX  16
+#define MEDIAN_OF_THREE_MAX 128
 
 /* Zero-padded past the end of the item: equal keys of items that end inside the word are told apart by
  * length. */
@@ -56,18 +57,21 @@ static inline uint64_t median(uint64_t a, uint64_t b, uint64_t c)
     return a < c ? a : b < c ? c : b;
 }
 
-/* Of nine places chosen with a varying stride: no input that a sender could think of makes it quadratic. */
+static uint64_t random_key(const struct keyed_ref *a, size_t n, uint64_t *random)
+{
+    *random = *random * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+    return a[(*random >> 32) * n >> 32].key;
+}
+
+/* The median of three for short ranges; of nine random places for long ones, so that no input that a sender
+ * could think of makes the sort quadratic. */
 static uint64_t pick_pivot(const struct keyed_ref *a, size_t n, uint64_t *random)
 {
+    if (n < MEDIAN_OF_THREE_MAX)
+        return median(a[0].key, a[n / 2].key, a[n - 1].key);
     uint64_t m[3];
-    for (int i = 0; i < 3; i++) {
-        uint64_t k[3];
-        for (int j = 0; j < 3; j++) {
-            *random = *random * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
-            k[j] = a[(*random >> 33) % n].key;
-        }
-        m[i] = median(k[0], k[1], k[2]);
-    }
+    for (int i = 0; i < 3; i++)
+        m[i] = median(random_key(a, n, random), random_key(a, n, random), random_key(a, n, random));
     return median(m[0], m[1], m[2]);
 }
 
