@@ -58,7 +58,7 @@ fetch() {
 $log4j
 </dependencies></project>
 POM
-      (cd "$tmp" && mvn -B -q dependency:copy-dependencies -DoutputDirectory="$tmp/libs" \
+      (cd "$tmp" && MAVEN_OPTS="-XX:-UsePerfData ${MAVEN_OPTS:-}" mvn -B -q dependency:copy-dependencies -DoutputDirectory="$tmp/libs" \
          -DincludeScope=runtime </dev/null >"$tmp/mvn.log" 2>&1) ||
         { cat "$tmp/mvn.log" >&2; exit 1; }
       rm -rf "$CACHE/libs"; mv "$tmp/libs" "$CACHE/libs"; rm -rf "$tmp"
