@@ -134,33 +134,58 @@ static void apply_whole(struct kafka_consumer *c)
     rd_kafka_topic_partition_list_destroy(list);
 }
 
-static void apply_incrementally(struct kafka_consumer *c)
+static void add_incrementally(struct kafka_consumer *c, rd_kafka_topic_partition_list_t *list)
 {
-    rd_kafka_topic_partition_list_t *out = rd_kafka_topic_partition_list_new(8);
-    rd_kafka_topic_partition_list_t *in = rd_kafka_topic_partition_list_new(8);
-    for (size_t i = 0; i < c->partitions_count; i++) {
-        struct kafka_partition *p = c->partitions[i];
-        if (!p->dirty)
-            continue;
-        p->dirty = false;
-        if (p->attached)
-            list_add(out, p);
-        p->attached = kafka_partition_wanted(p);
-        if (p->attached)
-            list_add(in, p);
-    }
-    rd_kafka_error_t *error = out->cnt ? rd_kafka_incremental_unassign(c->rk, out) : NULL;
-    if (!error && (in->cnt ||
-                   c->pending == KAFKA_PENDING_ASSIGN)) /* the group waits for an answer, even an empty one */
-        error = rd_kafka_incremental_assign(c->rk, in);
-    if (!error && c->paused && in->cnt)
-        (void)rd_kafka_pause_partitions(c->rk, in);
+    rd_kafka_error_t *error = rd_kafka_incremental_assign(c->rk, list);
     if (error) {
         say_refused(c, "assign", rd_kafka_error_string(error));
         rd_kafka_error_destroy(error);
+    } else if (c->paused && list->cnt) {
+        (void)rd_kafka_pause_partitions(c->rk, list);
     }
+}
+
+/* What's new first, since that answers a rebalance; then what is to be begun anew is taken out and put back.
+ */
+static void apply_incrementally(struct kafka_consumer *c)
+{
+    rd_kafka_topic_partition_list_t *fresh = rd_kafka_topic_partition_list_new(8);
+    rd_kafka_topic_partition_list_t *out = rd_kafka_topic_partition_list_new(8);
+    rd_kafka_topic_partition_list_t *back = rd_kafka_topic_partition_list_new(8);
+    for (size_t i = 0; i < c->partitions_count; i++) {
+        struct kafka_partition *p = c->partitions[i];
+        bool was_attached = p->attached;
+        if (!p->dirty)
+            continue;
+        p->dirty = false;
+        p->attached = kafka_partition_wanted(p);
+        if (was_attached)
+            list_add(out, p);
+        if (p->attached)
+            list_add(was_attached ? back : fresh, p);
+    }
+    if (fresh->cnt ||
+        c->pending == KAFKA_PENDING_ASSIGN) /* the group waits for an answer, even an empty one */
+        add_incrementally(c, fresh);
+    if (out->cnt) {
+        rd_kafka_error_t *error = rd_kafka_incremental_unassign(c->rk, out);
+        if (error) {
+            say_refused(c, "unassign", rd_kafka_error_string(error));
+            rd_kafka_error_destroy(error);
+        } else if (back->cnt) {
+            add_incrementally(c, back);
+        }
+    }
+    rd_kafka_topic_partition_list_destroy(fresh);
     rd_kafka_topic_partition_list_destroy(out);
-    rd_kafka_topic_partition_list_destroy(in);
+    rd_kafka_topic_partition_list_destroy(back);
+}
+
+void kafka_assignment_reseat(struct kafka_consumer *c)
+{
+    for (size_t i = 0; i < c->partitions_count; i++)
+        c->partitions[i]->dirty = true;
+    kafka_assignment_apply(c);
 }
 
 void kafka_assignment_apply(struct kafka_consumer *c)
@@ -189,6 +214,6 @@ void kafka_assignment_sync_pause(struct kafka_consumer *c)
     else
         (void)rd_kafka_resume_partitions(c->rk, list);
     rd_kafka_topic_partition_list_destroy(list);
-    if (!pause && !kafka_is_cooperative(c))
-        apply_whole(c); /* exact, whatever the library made of its own position meanwhile */
+    if (!pause)
+        kafka_assignment_reseat(c); /* exact, whatever the library made of its own position meanwhile */
 }

@@ -167,6 +167,8 @@ void kafka_partitions_clear(struct kafka_consumer *c);
 /* Brings the library's assignment in line: every partition at its own next offset, without the halted ones.
  */
 void kafka_assignment_apply(struct kafka_consumer *c);
+/* The same, with every partition begun anew. */
+void kafka_assignment_reseat(struct kafka_consumer *c);
 /* Pauses or resumes with the intake. */
 void kafka_assignment_sync_pause(struct kafka_consumer *c);
 /* Not halted, nor waiting for a decision. */

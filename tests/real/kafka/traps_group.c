@@ -9,7 +9,7 @@
 static void trap_01_fenced_static_member(void **state)
 {
     (void)state;
-    struct node a, b;
+    static struct node a, b; /* a sink that outlives a failed test must not write to its stack */
     struct node_options o = {.topic = unique("t01"), .group = unique("g01")};
     kt_create(o.topic, 2, NULL);
     publish(o.topic, "k", 0, 100, -1);
@@ -35,7 +35,7 @@ static void trap_01_fenced_static_member(void **state)
 static void trap_02_leaving_takes_an_unsubscribe(void **state)
 {
     (void)state;
-    struct node a, b;
+    static struct node a, b; /* a sink that outlives a failed test must not write to its stack */
     struct node_options o = {.topic = unique("t02"), .group = unique("g02"), .session_timeout_ms = "9000"};
     kt_create(o.topic, 2, NULL);
     node_open(&a, "a");
@@ -68,7 +68,7 @@ static void trap_02_leaving_takes_an_unsubscribe(void **state)
 static void trap_03_stop_and_revoke_without_a_broker(void **state)
 {
     (void)state;
-    struct node a;
+    static struct node a;
     struct node *const all[] = {&a};
     struct node_options o = {.topic = unique("t03"), .group = unique("g03")};
     kt_create(o.topic, 2, NULL);
@@ -99,7 +99,7 @@ static void trap_03_stop_and_revoke_without_a_broker(void **state)
 /* Nodes come and go under load; each record must be in exactly one store. */
 static void move_to_and_fro(const char *assignor, unsigned threads)
 {
-    struct node a, b;
+    static struct node a, b; /* a sink that outlives a failed test must not write to its stack */
     struct node *const all[] = {&a, &b};
     struct node_options o = {.topic = unique("t04"),
                              .group = unique("g04"),
@@ -149,7 +149,7 @@ static void trap_04_rebalance_under_load_cooperative(void **state)
 static void trap_04_committed_is_never_ahead(void **state)
 {
     (void)state;
-    struct node a;
+    static struct node a;
     struct node *const all[] = {&a};
     struct node_options o = {.topic = unique("t04c"), .group = unique("g04c"), .leave_on_stop = true};
     kt_create(o.topic, 2, NULL);
@@ -177,7 +177,7 @@ static void trap_04_committed_is_never_ahead(void **state)
 static void trap_05_revoke_waits_only_for_a_flush_that_can_come(void **state)
 {
     (void)state;
-    struct node a, b;
+    static struct node a, b; /* a sink that outlives a failed test must not write to its stack */
     struct node_options o = {.topic = unique("t05"), .group = unique("g05"), .leave_on_stop = true};
     kt_create(o.topic, 2, NULL);
     publish(o.topic, "k", 0, 100, -1);
@@ -208,7 +208,7 @@ static void trap_05_revoke_waits_only_for_a_flush_that_can_come(void **state)
 static void trap_08_an_assignment_while_paused(void **state)
 {
     (void)state;
-    struct node a, b;
+    static struct node a, b; /* a sink that outlives a failed test must not write to its stack */
     struct node *const all[] = {&a, &b};
     struct node_options o = {.topic = unique("t08"), .group = unique("g08"), .leave_on_stop = true};
     kt_create(o.topic, 4, NULL);
@@ -241,7 +241,7 @@ static void trap_08_an_assignment_while_paused(void **state)
 static void trap_13_metadata_round_trips(void **state)
 {
     (void)state;
-    struct node a;
+    static struct node a;
     struct node_options o = {.topic = unique("t13"), .group = unique("g13")};
     char metadata[256] = "";
     kt_create(o.topic, 2, NULL);
@@ -272,7 +272,7 @@ static void trap_13_metadata_round_trips(void **state)
 static void trap_14_several_threads(void **state)
 {
     (void)state;
-    struct node a;
+    static struct node a;
     struct node *const all[] = {&a};
     struct node_options o = {
         .topic = unique("t14"), .group = unique("g14"), .leave_on_stop = true, .threads = 3};

@@ -23,9 +23,9 @@ static const char *need(const char *name)
 
 const char *unique(const char *prefix)
 {
-    static char names[8][64];
+    static char names[64][64];
     static unsigned next;
-    char *name = names[next++ % 8];
+    char *name = names[next++ % 64];
     (void)snprintf(name, sizeof names[0], "%s-%d-%u", prefix, (int)getpid(), next);
     return name;
 }
@@ -282,6 +282,8 @@ void assert_exactly_once(struct node *const *nodes, size_t nodes_count, const ch
         mutex_unlock(&c->lock);
     }
     for (size_t i = 0; i < n; i++) {
+        if (!seen[i] && missing < 3)
+            print_message("           missing: %s%zu\n", prefix, i);
         missing += seen[i] == 0;
         extra += seen[i] > 1 ? seen[i] - 1 : 0;
     }

@@ -31,7 +31,7 @@ struct node_options {
     const char *assignor;
 };
 
-/* A name that no other test uses: PREFIX-pid. Static buffers, a few at a time. */
+/* A name that no other test uses. Static buffers, 64 at a time. */
 const char *unique(const char *prefix);
 /* Runs `kt BROKERS ...`; fails the test if it does. */
 void kt(const char *format, ...) __attribute__((format(printf, 1, 2)));
