@@ -20,6 +20,8 @@
 #define RANK_SINKS ((enum lock_rank)(RANK_SINK - 5))
 /* Of the 10 s that a stop may take: intake 1 s, the last commit this, sinks 3 s, the rest what is left. */
 #define LAST_COMMIT_TIMEOUT_MS INT64_C(4000)
+/* Rows arrive at hundreds of MiB a second, so memory is to be looked at often. */
+#define WATCH_INTERVAL_MS 200
 /* The workers' caches may take this share of the memory limit together. */
 #define CACHES_SHARE 4
 
@@ -223,12 +225,12 @@ static void unblock_interrupt(void)
     pthread_sigmask(SIG_UNBLOCK, &interrupt, NULL);
 }
 
-/* Looks after things once a second until a signal says stop. */
+/* Looks after things until a signal says stop. */
 static void run_until_signal(struct daemon *d, const sigset_t *awaited)
 {
     for (;;) {
-        struct timespec second = {.tv_sec = 1};
-        int signal_number = sigtimedwait(awaited, NULL, &second);
+        struct timespec interval = {.tv_nsec = WATCH_INTERVAL_MS * 1000000};
+        int signal_number = sigtimedwait(awaited, NULL, &interval);
         if (signal_number == SIGTERM || signal_number == SIGINT) {
             log_info("%s: stopping", signal_number == SIGTERM ? "SIGTERM" : "SIGINT");
             return;

@@ -48,7 +48,7 @@ struct storage_hooks daemon_storage_hooks(struct daemon *d);
 /* daemon_api.c: what HTTP asks. */
 struct http_api daemon_http_api(struct daemon *d);
 
-/* daemon_watch.c: main thread, once a second. */
+/* daemon_watch.c: main thread, a few times a second. */
 void daemon_watch_init(struct daemon *d, int64_t not_before_ms);
 void daemon_watch(struct daemon *d);
 /* When files of the store were last written, Unix milliseconds; 0 if it's new. Before the store is opened. */

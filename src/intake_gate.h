@@ -1,7 +1,7 @@
 /*
  * When intake waits, and goes on by itself: little free disk, much memory, a clock that can't be right.
  *
- * Looked at once a second by the main thread, over numbers that are given to it: policy without I/O.
+ * Looked at a few times a second by the main thread, over numbers that are given to it: policy without I/O.
  */
 #ifndef VARVE_SRC_INTAKE_GATE_H
 #define VARVE_SRC_INTAKE_GATE_H
