@@ -38,18 +38,24 @@ struct inmemory_item_part *inmemory_item_part_new(struct items *items, item_prep
     flush_block(&out, &block, prepare, context);
     items_release(&block);
     items_clear(items);
-    if (out.count == 0) {
-        items_release(&out);
+    return inmemory_item_part_from_sorted(&out);
+}
+
+struct inmemory_item_part *inmemory_item_part_from_sorted(struct items *items)
+{
+    if (items->count == 0) {
+        items_release(items);
         return NULL;
     }
     struct inmemory_item_part *imp = xcalloc(1, sizeof *imp);
-    imp->items = out;
+    imp->items = *items;
+    *items = (struct items){0};
     /* It lives unchanged from here on: give back what geometric growth took. */
-    imp->items.refs = xreallocarray(out.refs, out.count, sizeof *out.refs);
-    imp->items.capacity = out.count;
-    if (out.bytes.len) {
-        imp->items.bytes.data = xreallocarray(out.bytes.data, out.bytes.len, 1);
-        imp->items.bytes.cap = out.bytes.len;
+    imp->items.refs = xreallocarray(imp->items.refs, imp->items.count, sizeof *imp->items.refs);
+    imp->items.capacity = imp->items.count;
+    if (imp->items.bytes.len) {
+        imp->items.bytes.data = xreallocarray(imp->items.bytes.data, imp->items.bytes.len, 1);
+        imp->items.bytes.cap = imp->items.bytes.len;
     }
     return imp;
 }

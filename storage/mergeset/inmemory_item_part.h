@@ -15,6 +15,8 @@ struct inmemory_item_part {
  * the result compactly. *items is emptied, its memory kept for the next round. NULL if nothing is left. */
 struct inmemory_item_part *inmemory_item_part_new(struct items *items, item_prepare_block_fn prepare,
                                                   void *context);
+/* Of a sorted list without duplicates, which it takes over: *items is emptied. NULL if it is empty. */
+struct inmemory_item_part *inmemory_item_part_from_sorted(struct items *items);
 /* NULL is fine. */
 void inmemory_item_part_free(struct inmemory_item_part *imp);
 

@@ -45,6 +45,9 @@ enum index_kind {
     INDEX_DATE_NAME_TSID = 7,
 };
 
+/* One more than the largest. */
+#define INDEX_KINDS 8
+
 #define INDEX_IDS_PER_ROW_MAX 64u
 
 /* Between name and TSID in rows of kinds 0 and 7. */
@@ -54,14 +57,18 @@ enum index_kind {
 #define INDEX_KEY_COMPOSITE     0xfe
 #define INDEX_KEY_REVERSE_GROUP 0xff
 
-/* Writes the rows of one series after the other. Zeroed is empty; reusable; one thread. */
+struct name_tag;
+
+/* The name of one series, taken apart into what its rows are made of. Zeroed is empty; reusable; one thread.
+ */
 struct index_item_writer {
-    struct item name; /* canonical, borrowed */
-    struct metric_name parsed;
+    struct item name;   /* canonical, borrowed */
     struct buffer tags; /* esc(key) esc(value) of every tag row, back to back */
     uint32_t *tag_ends; /* where each ends */
-    size_t tag_ends_count;
-    size_t tag_ends_capacity;
+    uint64_t *tag_hashes;
+    size_t tags_count, tags_capacity;
+    struct name_tag *name_tags; /* where the tags lie in the name */
+    size_t name_tags_count, name_tags_capacity;
     struct buffer scratch;
 };
 
@@ -69,15 +76,24 @@ struct index_item_writer {
  * ERR_CORRUPT if it isn't a name. */
 int index_item_writer_set(struct index_item_writer *w, const uint8_t *canonical, size_t len,
                           struct error *reterr);
-/* Appends the rows of a series that is new in the month: kinds 3, 2, 1. */
+void index_item_writer_release(struct index_item_writer *w);
+
+/* Appends the rows of a series that is new in the month (kinds 3, 2, 1), or on the date (5, 7, 6), one by
+ * one. For many series index_rows.h is cheaper. */
 void index_item_writer_add_series(const struct index_item_writer *w, struct items *dst,
                                   const struct tsid *tsid);
-/* Appends the rows of a series that is new on the date: kinds 5, 7, 6. */
 void index_item_writer_add_date(const struct index_item_writer *w, struct items *dst, uint64_t date,
                                 const struct tsid *tsid);
-void index_item_writer_release(struct index_item_writer *w);
-/* Appends a kind 4 row. */
+
+/* Single rows: kinds 2, 3, 4, 5, 7. */
+void index_item_add_tsid(struct items *dst, const struct tsid *tsid);
+void index_item_add_name(struct items *dst, struct item name, uint64_t metric_id);
 void index_items_add_deleted(struct items *dst, uint64_t metric_id);
+void index_item_add_date_id(struct items *dst, uint64_t date, uint64_t metric_id);
+void index_item_add_date_name(struct items *dst, uint64_t date, struct item name, const struct tsid *tsid);
+
+/* Puts ids into order without duplicates, in place; returns how many are left. Cheap if they already are. */
+size_t index_ids_sort(uint64_t *ids, size_t count);
 
 /* item_prepare_block_fn for index tables: joins tag rows (format 7.3; mergeTagToMetricIDsRows), first those
  * of kind 1, then of kind 6. Neighbours with one prefix become one row of sorted, distinct ids, closed once

@@ -28,28 +28,11 @@ static size_t prefix_len(struct item row, enum index_kind kind)
     return pos < row.len && (row.len - pos) % 8 == 0 ? pos : 0;
 }
 
-static int compare_ids(const void *a, const void *b)
-{
-    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-    return (x > y) - (x < y);
-}
-
 static void flush_ids(struct joiner *j)
 {
     if (j->ids_count == 0)
         return;
-    bool ascending = true;
-    for (size_t i = 1; i < j->ids_count && ascending; i++)
-        ascending = j->ids[i - 1] < j->ids[i];
-    size_t count = j->ids_count;
-    if (!ascending) {
-        qsort(j->ids, count, sizeof *j->ids, compare_ids);
-        size_t distinct = 1;
-        for (size_t i = 1; i < count; i++)
-            if (j->ids[i] != j->ids[distinct - 1])
-                j->ids[distinct++] = j->ids[i];
-        count = distinct;
-    }
+    size_t count = index_ids_sort(j->ids, j->ids_count);
     size_t len = j->prefix.len + 8 * count;
     uint8_t *p = items_reserve(&j->out, len);
     memcpy(p, j->prefix.data, j->prefix.len);

@@ -9,7 +9,7 @@
 #include "src/base/alloc.h"
 #include "storage/mergeset/inmemory_item_part.h"
 #include "storage/mergeset/item_merge.h"
-#include "storage/series/index_items.h"
+#include "storage/series/index_rows.h"
 #include "storage/series/series_registry.h"
 
 #define FLUSH_SERIES 20000 /* about what a second brings */
@@ -96,7 +96,7 @@ int main(int argc, char **argv)
            (double)series_registry_memory(reg) / (double)series);
 
     struct index_item_writer w = {0};
-    struct items rows = {0};
+    struct index_rows rows = {0};
     struct item_source *sources = xcalloc(series / FLUSH_SERIES + 1, sizeof *sources);
     size_t sources_count = 0, rows_count = 0, joined = 0, memory = 0;
     double adding = 0, sorting = 0;
@@ -108,13 +108,13 @@ int main(int argc, char **argv)
             struct tsid tsid = series_registry_tsid(reg, (uint32_t)i);
             if (index_item_writer_set(&w, n.data, n.len, &err) < 0)
                 return 1;
-            index_item_writer_add_series(&w, &rows, &tsid);
-            index_item_writer_add_date(&w, &rows, 20738, &tsid);
+            index_rows_add_series(&rows, &w, &tsid);
+            index_rows_add_date(&rows, &w, 20738, &tsid);
+            rows_count += 4 + 2 * w.tags_count;
         }
-        rows_count += rows.count;
         adding += cpu_now() - t;
         t = cpu_now();
-        sources[sources_count].memory = inmemory_item_part_new(&rows, index_items_merge_tag_rows, NULL);
+        sources[sources_count].memory = index_rows_build(&rows);
         joined += inmemory_item_part_items_count(sources[sources_count].memory);
         memory += inmemory_item_part_memory(sources[sources_count++].memory);
         sorting += cpu_now() - t;
@@ -148,7 +148,7 @@ int main(int argc, char **argv)
         inmemory_item_part_free((struct inmemory_item_part *)sources[i].memory);
     free(sources);
     index_item_writer_release(&w);
-    items_release(&rows);
+    index_rows_release(&rows);
     items_release(&names);
     buffer_release(&name);
     series_registry_free(reg);

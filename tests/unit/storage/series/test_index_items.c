@@ -11,6 +11,7 @@
 #include "src/base/alloc.h"
 #include "storage/series/index_items.h"
 #include "storage/series/index_row.h"
+#include "storage/series/index_rows.h"
 #include "storage/series/tsid_generate.h"
 #include "tests/unit/storage/mergeset/item_fixture.h"
 
@@ -380,12 +381,101 @@ static void test_merge_by_64(void **state)
     items_release(&block);
 }
 
+/* --- pending rows of many series at once --- */
+
+static void random_name(struct random *random, struct buffer *dst)
+{
+    static const char *const groups[] = {"m", "", "cpu.load", "a\001b", "temperature_of_something"};
+    static const char *const keys[] = {"host", "job", "region", "k\002"};
+    struct metric_label labels[5];
+    char values[5][16];
+    const char *group = groups[random_below(random, 5)];
+    labels[0] = (struct metric_label){"__name__", 8, group, (uint32_t)strlen(group)};
+    size_t count = 1 + random_below(random, 5);
+    for (size_t i = 1; i < count; i++) {
+        int n = snprintf(values[i], sizeof values[i], "v%u", (unsigned)random_below(random, 50));
+        labels[i] = (struct metric_label){keys[i - 1], (uint32_t)strlen(keys[i - 1]), values[i], (uint32_t)n};
+    }
+    buffer_clear(dst);
+    metric_name_canonical(dst, labels, count);
+}
+
+static void check_index_rows(struct random *random, struct index_rows *rows, size_t series_count)
+{
+    struct items plain = {0};
+    struct index_item_writer w = {0};
+    struct buffer name = {0};
+    struct error err;
+    for (size_t i = 0; i < series_count; i++) {
+        random_name(random, &name);
+        struct tsid tsid;
+        uint64_t id = random_below(random, 3) ? 1000 + i : random_below(random, 2000);
+        assert_int_equal(tsid_generate(&tsid, name.data, name.len, id, &err), 0);
+        assert_int_equal(index_item_writer_set(&w, name.data, name.len, &err), 0);
+        if (random_below(random, 2)) {
+            index_item_writer_add_series(&w, &plain, &tsid);
+            index_rows_add_series(rows, &w, &tsid);
+        }
+        uint64_t date = 20700 + random_below(random, 3);
+        index_item_writer_add_date(&w, &plain, date, &tsid);
+        index_rows_add_date(rows, &w, date, &tsid);
+        if (random_below(random, 20) == 0) {
+            index_items_add_deleted(&plain, id);
+            index_rows_add_deleted(rows, id);
+        }
+    }
+    assert_int_equal(index_rows_empty(rows), series_count == 0);
+    struct inmemory_item_part *imp = index_rows_build(rows);
+    assert_true(index_rows_empty(rows));
+    model_sort(&plain);
+    if (!imp) {
+        assert_int_equal(plain.count, 0);
+    } else {
+        assert_true(items_is_sorted(&imp->items));
+        struct posting *before, *after;
+        size_t before_count = postings_of(&plain, &before), after_count = postings_of(&imp->items, &after);
+        assert_int_equal(before_count, after_count);
+        for (size_t i = 0; i < before_count; i++)
+            assert_int_equal(compare_postings(&before[i], &after[i]), 0);
+        free(before);
+        free(after);
+        struct items others[2] = {0};
+        const struct items *lists[2] = {&plain, &imp->items};
+        for (int k = 0; k < 2; k++)
+            for (size_t i = 0; i < lists[k]->count; i++) {
+                struct item item = items_get(lists[k], i);
+                assert_true(k == 0 || ids_in(lists[k], i) <= INDEX_IDS_PER_ROW_MAX);
+                if (item.data[0] != INDEX_TAG_IDS && item.data[0] != INDEX_DATE_TAG_IDS)
+                    items_add(&others[k], item.data, item.len);
+            }
+        assert_same_items(&others[1], &others[0]);
+        items_release(&others[0]);
+        items_release(&others[1]);
+    }
+    inmemory_item_part_free(imp);
+    items_release(&plain);
+    index_item_writer_release(&w);
+    buffer_release(&name);
+}
+
+static void test_index_rows(void **state)
+{
+    (void)state;
+    struct random random = {41};
+    struct index_rows rows = {0};
+    assert_null(index_rows_build(&rows));
+    for (int round = 0; round < 60; round++)
+        check_index_rows(&random, &rows, random_below(&random, round % 10 == 0 ? 3000 : 60));
+    assert_true(index_rows_memory(&rows) > 0);
+    index_rows_release(&rows);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_worked_example), cmocka_unit_test(test_special_tag_rows),
         cmocka_unit_test(test_rows_parse),     cmocka_unit_test(test_merge_tag_rows),
-        cmocka_unit_test(test_merge_by_64),
+        cmocka_unit_test(test_merge_by_64),    cmocka_unit_test(test_index_rows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
