@@ -1,4 +1,5 @@
 #include <getopt.h>
+#include <malloc.h>
 #include <stdio.h>
 
 #include "config/config.h"
@@ -16,6 +17,16 @@ static const char help[] =
     "\n"
     "Exit status: 0 after a clean stop, 1 for a configuration with errors, 2 if the store\n"
     "can't be opened, 3 after a fatal error later, 64 for wrong usage.\n";
+
+/* Large buffers (in-memory parts, index rows) come and go every second, from several threads. Left to itself
+ * glibc keeps their memory in an arena per thread: measured, twice the resident memory. Mapped, they go back
+ * as soon as they're freed. */
+static void bound_malloc(void)
+{
+    (void)mallopt(M_ARENA_MAX, 4);
+    (void)mallopt(M_MMAP_THRESHOLD, 1 << 20);
+    (void)mallopt(M_TRIM_THRESHOLD, 4 << 20);
+}
 
 int cmd_serve(int argc, char **argv)
 {
@@ -49,6 +60,7 @@ int cmd_serve(int argc, char **argv)
     config_errors_release(&errors);
     if (r < 0)
         return EXIT_BAD_CONFIG;
+    bound_malloc();
     int exit_code = daemon_run(cfg);
     config_free(cfg);
     return exit_code;

@@ -11,6 +11,9 @@
 #include "storage/partition/table.h"
 #include "storage/storage.h"
 
+/* A writer with this many rows doesn't wait for the second to be over: 12 MB. */
+#define WRITER_ROWS_FLUSH (UINT64_C(512) << 10)
+
 /* rawRows of one worker and month. */
 struct month_shard {
     struct partition *pt;
@@ -21,6 +24,7 @@ struct storage_writer {
     struct storage *st;
     struct mutex lock; /* RANK_WRITER: held from begin to end, and by whoever takes the shards */
     struct storage_writer *next;
+    _Atomic uint64_t rows_waiting; /* rows_since_flush as of the last end, to look at without the lock */
     /* Locked: */
     struct month_shard *shards;
     size_t shards_count, shards_capacity;
@@ -110,7 +114,7 @@ void start_merge_workers(struct storage *st);
 void storage_stop_threads(struct storage *st);
 void storage_wake(struct storage *st);
 /* Holds a writer up for a moment when commits don't keep pace. */
-void storage_throttle(struct storage *st);
+void storage_throttle(struct storage_writer *w);
 
 /* --- commit/commit.c --- */
 

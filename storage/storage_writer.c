@@ -6,8 +6,6 @@
 #include "src/base/clock.h"
 #include "storage/storage_impl.h"
 
-/* A writer with this many rows doesn't wait for the second to be over: 12 MB. */
-#define WRITER_ROWS_FLUSH (UINT64_C(512) << 10)
 /* Format 10.6: date 0 is reserved; later timestamps don't fit the reference's arithmetic. */
 #define TIMESTAMP_MIN_MS DAY_MS
 #define TIMESTAMP_MAX_MS INT64_C(9222422399999)
@@ -65,9 +63,9 @@ void storage_writer_free(struct storage_writer *w)
     free(w);
 }
 
-void storage_writer_begin(struct storage_writer *w)
+void storage_writer_begin(struct storage_writer *w) TS_ATTR(no_thread_safety_analysis)
 {
-    storage_throttle(w->st);
+    storage_throttle(w);
     mutex_lock(&w->lock);
     int64_t now = clock_now_ms();
     int64_t min = now - w->st->retention_ms;
@@ -75,9 +73,10 @@ void storage_writer_begin(struct storage_writer *w)
     w->max_ms = now + FUTURE_MS < TIMESTAMP_MAX_MS ? now + FUTURE_MS : TIMESTAMP_MAX_MS;
 }
 
-void storage_writer_end(struct storage_writer *w)
+void storage_writer_end(struct storage_writer *w) TS_ATTR(no_thread_safety_analysis)
 {
     bool full = w->rows_since_flush >= WRITER_ROWS_FLUSH;
+    atomic_store_explicit(&w->rows_waiting, w->rows_since_flush, memory_order_relaxed);
     mutex_unlock(&w->lock);
     if (full) {
         mutex_lock(&w->st->wake_lock);
@@ -182,6 +181,7 @@ static void take_from(struct storage_writer *w, struct shard_list *ret)
         ret->oldest_arrival_ms = w->oldest_arrival_ms;
     atomic_fetch_add(&w->st->rows_added_total, w->rows_since_flush);
     w->rows_since_flush = 0;
+    atomic_store_explicit(&w->rows_waiting, 0, memory_order_relaxed);
 }
 
 void storage_take_rows(struct storage *st, struct shard_list *ret, bool all_locked)

@@ -48,8 +48,8 @@ static struct decimal from_fraction(double f)
         f *= decimal_pow10(-exponent);
     }
     while (f < precision) {
-        double whole;
-        double rest = modf(f, &whole);
+        double whole = (double)(int64_t)f; /* exact: f < 1e15 */
+        double rest = f - whole;
         if (rest * precision < whole) {
             f = whole;
             break;
