@@ -215,8 +215,8 @@ def messages(report, scope, build, kafka, store, months):
     m.bad(b'this is no influx line', 'a bad line', rejected=1)
     m.bad(b'\n'.join([b'bad line one', good.line(0), b'cpu,host=a', good.line(0), b'm v=1 x']), 'three bad lines among good ones', rejected=3)
     m.bad(bytes(b for b in range(256) if b not in b' \n') * 40, 'binary rubbish', rejected=1)
-    m.bad(b'm,host=' + b'x' * (1 << 20) + b' v=1 %d' % (months[0] * 10**9), 'a label of 1 MB', rejected=1)
-    m.bad(b'm,host=a v=1 3600000000000000', 'a timestamp in 1970', dropped=1)
+    m.bad(b'm,host=' + b'x' * (1 << 20) + b' v=1 %d' % (months[0] * 10**9), 'a label of 1 MB', dropped=1, max_bytes=BIG)
+    m.bad(b'm,host=a v=1 3600', 'a timestamp in 1970', dropped=1)
     m.bad(b'm,host=a v=1 7258118400000000000', 'a timestamp in 2200', dropped=1)
     m.bad(b'm,host=a v=1,w=2 -5000000000000', 'a negative timestamp', dropped=2)
     begin = time.monotonic()
@@ -295,6 +295,8 @@ def main(report, options):
                 import traceback
                 traceback.print_exc()
                 report.check(False, 'a step ran to its end', '%s: %s' % (type(e).__name__, e))
+                for p in scope.processes:
+                    p.kill()
         scope.failed = report.failed > 0
 
 

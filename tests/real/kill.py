@@ -98,7 +98,7 @@ def arrive(varve, point, how, timeout=30):
 def fault_points(report, varve, kafka, stream, chance):
     varve.config['storage']['flush_interval'] = '300ms'
     for point, how in [(p, 'kill') for p in POINTS] + [(p, 'stop') for p in FROZEN]:
-        arrival = chance.randrange(2, 6)
+        arrival = chance.randrange(1, 6)
         what = '%s at arrival %d of %s' % ('frozen' if how == 'stop' else 'killed', arrival, point)
         stream.keep_going()
         # The process may get there before it's ready: that's no failure of the start.

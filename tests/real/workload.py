@@ -187,8 +187,8 @@ class Workload:
 def unique_messages(seed, messages, months, partitions=3, lines=100, hosts=40, first=0):
     """Messages whose rows are all different: -> (messages, rows by canonical labels).
 
-    Values count up within a series, timestamps repeat now and then (with another value) and come late now and then, so missing and
-    extra rows can be counted exactly.
+    Values count up within a series, timestamps repeat now and then (with another value) and come late now and then, new series
+    begin all the time; missing and extra rows can be counted exactly.
     """
     from harness.compare import canonical
     r = random.Random(seed)
@@ -202,11 +202,12 @@ def unique_messages(seed, messages, months, partitions=3, lines=100, hosts=40, f
             n = counters[host] = counters.get(host, first * 1000) + 1
             month = months[(n // 50 + host) % len(months)]
             when = month * 1000 + DAY * 1000 * ((host + n // 400) % 20) + (n // 2 if n % 10 == 0 else n) * 1000
-            text.append('kill,host=h%d,line=l%d a=%di,b=%d.5 %d' % (host, host % 3, n, n, when * 1000000))
+            shift = m // 20 if host % 8 == 0 else 0     # new series all the time, and their index rows
+            text.append('kill,host=h%d,shift=s%d a=%di,b=%d.5 %d' % (host, shift, n, n, when * 1000000))
             for field, value in (('a', float(n)), ('b', n + 0.5)):
-                key = keys.get((host, field))
+                key = keys.get((host, shift, field))
                 if key is None:
-                    key = keys[(host, field)] = canonical({'__name__': 'kill_' + field, 'host': 'h%d' % host, 'line': 'l%d' % (host % 3)})
+                    key = keys[(host, shift, field)] = canonical({'__name__': 'kill_' + field, 'host': 'h%d' % host, 'shift': 's%d' % shift})
                 rows.setdefault(key, []).append((when, value))
         out.append((p, b'k%d' % p, '\n'.join(text).encode()))
     return out, rows

@@ -152,10 +152,11 @@ void node_start(struct node *n, const struct node_options *o)
 {
     const char *const topics[] = {o->topic};
     struct kafka_static_partition partitions[] = {{o->topic, 0}, {o->topic, 1}};
-    struct kafka_property properties[4] = {
+    struct kafka_property properties[] = {
         {"session.timeout.ms", o->session_timeout_ms ? o->session_timeout_ms : "6000"},
         {"statistics.interval.ms", "500"},
         {"heartbeat.interval.ms", "500"},
+        {"topic.metadata.refresh.interval.ms", "1000"},
         {"partition.assignment.strategy", o->assignor ? o->assignor : "range"},
     };
     struct kafka_sink_options options = {
@@ -176,7 +177,7 @@ void node_start(struct node *n, const struct node_options *o)
         .queue_size = 64 << 20,
         .max_message_size = 16 << 20,
         .properties = properties,
-        .properties_count = 4,
+        .properties_count = 5,
     };
     struct error error = {0};
     if (kafka_sink_new(&n->sink, &options, &n->catcher.intake, &error) < 0 ||
