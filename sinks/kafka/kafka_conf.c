@@ -84,8 +84,9 @@ static int set_defaults(rd_kafka_conf_t *conf, const struct kafka_sink *s, struc
         {"session.timeout.ms", "60000"},
         /* At the default a record of 100 MB stalls its partition for good. */
         {"receive.message.max.bytes", "1073741824"},
-        {"fetch.message.max.bytes", "4194304"},
-        {"fetch.max.bytes", "52428800"},
+        /* A partition at a time, and of all: compressed batches unfold to several times that in memory. */
+        {"fetch.message.max.bytes", "1048576"},
+        {"fetch.max.bytes", "16777216"},
         {"fetch.min.bytes", "65536"},
         {"fetch.wait.max.ms", "100"},
         {"fetch.error.backoff.ms", "200"},
@@ -128,7 +129,8 @@ static int set_owned(rd_kafka_conf_t *conf, const struct kafka_sink *s, unsigned
         if (r < 0)
             return r;
     }
-    uint64_t kbytes = s->queue_size / s->threads / 1024;
+    /* The library looks at the limit before a fetch, so that the answer to one comes on top. */
+    uint64_t kbytes = s->queue_size / 8 * 5 / s->threads / 1024;
     kbytes = kbytes < 1024 ? 1024 : kbytes;
     kbytes = kbytes > 2097151 ? 2097151 : kbytes; /* the library's limit */
     return set_number(conf, "queued.max.messages.kbytes", kbytes, reterr);
