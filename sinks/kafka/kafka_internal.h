@@ -85,6 +85,7 @@ struct kafka_consumer {
     rd_kafka_topic_partition_list_t *pending_list;
     int64_t pending_since_ms;
     bool pending_said;
+    bool rejoin_checked; /* kafka_rebalance.c: once after a start */
 
     atomic_bool ack_due;
     unsigned commits_outstanding;
@@ -147,6 +148,9 @@ struct kafka_sink {
 int kafka_conf_new(rd_kafka_conf_t **ret, const struct kafka_sink *s, struct kafka_consumer *c,
                    unsigned thread_index, struct error *reterr);
 
+/* kafka_sink.c: subscribes, or has the static partitions begun. */
+int kafka_subscribe(struct kafka_consumer *c, struct error *reterr);
+
 /* kafka_consumer.c: the thread. */
 void kafka_consumer_run(void *consumer);
 /* Whether the thread should give up what it waits for. */
@@ -193,6 +197,10 @@ int kafka_lookup_offsets(struct kafka_consumer *c, rd_kafka_topic_partition_list
 /* Fills appeared_later of each partition of the list (bool array). */
 int kafka_lookup_appeared_later(struct kafka_consumer *c, const rd_kafka_topic_partition_list_t *list,
                                 bool *ret_later, struct error *reterr);
+
+/* Whether the topic has a partition that isn't assigned to us, and that neither the group nor the store
+ * knows. */
+int kafka_lookup_unread(struct kafka_consumer *c, const char *topic, bool *ret_unread, struct error *reterr);
 
 /* kafka_check.c */
 /* The first record of a partition that is to be compared; false: drop it. Under the consumer's lock. */

@@ -13,6 +13,7 @@
  */
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "sinks/kafka/kafka_internal.h"
 #include "src/base/alloc.h"
@@ -226,6 +227,32 @@ static void begin_partitions(struct kafka_consumer *c, struct start *starts, siz
         log_info("sink %s: reading %zu more partitions", s->base.name, count);
 }
 
+/* A static member that led its group gets its old assignment back after a restart, and nobody notices
+ * partitions that were added meanwhile (KIP-814; the library speaks no version that tells). So once after a
+ * start, if there's a partition of our topics that nobody seems to have read, leave and join again: that
+ * makes a new assignment. */
+static void rejoin_for_added_partitions(struct kafka_consumer *c)
+{
+    struct kafka_sink *s = c->sink;
+    bool unread = false;
+    if (c->rejoin_checked || c->index || s->partitions_count || !c->partitions_count)
+        return;
+    c->rejoin_checked = true;
+    for (size_t i = 0; i < c->partitions_count && !unread; i++) {
+        const char *topic = c->partitions[i]->topic;
+        bool seen = false;
+        for (size_t j = 0; j < i && !seen; j++)
+            seen = strcmp(c->partitions[j]->topic, topic) == 0;
+        if (!seen && kafka_lookup_unread(c, topic, &unread, NULL) < 0)
+            return;
+        if (unread)
+            log_info("sink %s: %s has partitions that nobody reads: joining group %s again", s->base.name,
+                     topic, s->group);
+    }
+    if (unread && !rd_kafka_unsubscribe(c->rk))
+        (void)kafka_subscribe(c, NULL);
+}
+
 static void serve_assign(struct kafka_consumer *c)
 {
     rd_kafka_topic_partition_list_t *list = c->pending_list;
@@ -233,6 +260,7 @@ static void serve_assign(struct kafka_consumer *c)
     struct start *starts = xcalloc(count + 1, sizeof *starts);
     bool *later = xcalloc(count + 1, sizeof *later);
     struct error error = {0};
+    bool restarted = false;
 
     int r = kafka_lookup_cluster(c, &error);
     if (r == 0 && !kafka_consumer_stopping(c))
@@ -248,9 +276,13 @@ static void serve_assign(struct kafka_consumer *c)
     } else if (r == 0) {
         if (!kafka_is_cooperative(c))
             kafka_partitions_clear(c);
+        for (size_t i = 0; i < count; i++)
+            restarted |= starts[i].decision.source == KAFKA_FROM_OWN;
         begin_partitions(c, starts, count);
         kafka_assignment_reseat(c);
         pending_done(c);
+        if (restarted)
+            rejoin_for_added_partitions(c);
     } else if (!c->pending_said) {
         c->pending_said = true;
         log_warning("sink %s: can't begin %zu partition(s) yet: %s; trying on", c->sink->base.name, count,

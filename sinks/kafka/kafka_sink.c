@@ -71,7 +71,7 @@ static void free_options(struct kafka_sink *s)
     free(s->group);
 }
 
-static int subscribe(struct kafka_consumer *c, struct error *reterr)
+int kafka_subscribe(struct kafka_consumer *c, struct error *reterr)
 {
     struct kafka_sink *s = c->sink;
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)s->topics_count + 1);
@@ -109,7 +109,7 @@ static int consumer_open(struct kafka_consumer *c, struct error *reterr)
     (void)rd_kafka_poll_set_consumer(c->rk);
     c->queue = rd_kafka_queue_get_consumer(c->rk);
     c->ack_queue = rd_kafka_queue_new(c->rk);
-    return subscribe(c, reterr);
+    return kafka_subscribe(c, reterr);
 }
 
 static struct kafka_consumer *consumer_new(struct kafka_sink *s, unsigned index)
