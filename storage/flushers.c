@@ -42,11 +42,6 @@ static void flush_raw_rows(struct storage *st)
     storage_take_rows(st, &list, false);
     storage_add_inmemory_parts(st, &list, st->next_commit);
     mutex_unlock(&st->flush_lock);
-    size_t count;
-    struct partition **partitions = table_partitions(&st->table, &count);
-    for (size_t i = 0; i < count; i++)
-        partition_flush_index_rows(partitions[i]);
-    free(partitions);
     if (atomic_load(&st->buffered_bytes) > INMEMORY_BYTES_COMMIT) {
         mutex_lock(&st->wake_lock);
         st->commit_wanted = true;
@@ -67,21 +62,37 @@ void storage_throttle(struct storage_writer *w)
     mutex_unlock(&st->wake_lock);
 }
 
+static void flush_index_rows(struct storage *st)
+{
+    size_t count;
+    struct partition **partitions = table_partitions(&st->table, &count);
+    for (size_t i = 0; i < count; i++)
+        partition_flush_index_rows(partitions[i]);
+    free(partitions);
+}
+
 static void raw_rows_flusher(void *arg)
 {
     struct storage *st = arg;
+    int64_t until = clock_monotonic_ms() + RAW_ROWS_FLUSH_INTERVAL_MS;
     for (;;) {
-        mutex_lock(&st->wake_lock);
-        int64_t until = clock_monotonic_ms() + RAW_ROWS_FLUSH_INTERVAL_MS;
         int64_t left;
-        while (!st->stopping && !st->rows_pending_flush && (left = until - clock_monotonic_ms()) > 0)
+        mutex_lock(&st->wake_lock);
+        while (!st->stopping && !st->rows_pending_flush && !st->index_rows_pending_flush &&
+               (left = until - clock_monotonic_ms()) > 0)
             cond_wait_ms(&st->wake, &st->wake_lock, left);
         bool stopping = st->stopping;
+        bool rows = st->rows_pending_flush || !st->index_rows_pending_flush;
+        st->index_rows_pending_flush = false;
         st->rows_pending_flush = false;
         mutex_unlock(&st->wake_lock);
         if (stopping)
             return;
-        flush_raw_rows(st);
+        if (rows) {
+            flush_raw_rows(st);
+            until = clock_monotonic_ms() + RAW_ROWS_FLUSH_INTERVAL_MS;
+        }
+        flush_index_rows(st);
     }
 }
 

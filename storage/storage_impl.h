@@ -13,6 +13,8 @@
 
 /* A writer with this many rows doesn't wait for the second to be over: 12 MB. */
 #define WRITER_ROWS_FLUSH (UINT64_C(512) << 10)
+/* Index rows of new series are many and alike until they're sorted and joined: they don't wait either. */
+#define INDEX_BYTES_FLUSH (UINT64_C(8) << 20)
 
 /* rawRows of one worker and month. */
 struct month_shard {
@@ -79,9 +81,10 @@ struct storage {
     struct cond wake;       /* of all threads below and of storage_flush */
     /* Locked by wake_lock: */
     bool stopping;
-    bool commit_wanted;      /* in-memory parts are large: don't wait for the flush interval */
-    bool rows_pending_flush; /* a writer is full before the second is over */
-    uint64_t flushes_wanted; /* by storage_flush */
+    bool commit_wanted;            /* in-memory parts are large: don't wait for the flush interval */
+    bool index_rows_pending_flush; /* the same for index rows of new series */
+    bool rows_pending_flush;       /* a writer is full before the second is over */
+    uint64_t flushes_wanted;       /* by storage_flush */
     uint64_t flushes_done;
     uint64_t flush_attempts; /* commits tried, failed ones included */
     bool merges_wanted;

@@ -73,19 +73,27 @@ void storage_writer_begin(struct storage_writer *w) TS_ATTR(no_thread_safety_ana
     w->max_ms = now + FUTURE_MS < TIMESTAMP_MAX_MS ? now + FUTURE_MS : TIMESTAMP_MAX_MS;
 }
 
+/* Wakes the 1 s flusher before its second is over. */
+static void wake_flusher(struct storage *st, bool *flag)
+{
+    mutex_lock(&st->wake_lock);
+    bool told = *flag;
+    *flag = true;
+    if (!told)
+        cond_broadcast(&st->wake);
+    mutex_unlock(&st->wake_lock);
+}
+
 void storage_writer_end(struct storage_writer *w) TS_ATTR(no_thread_safety_analysis)
 {
+    struct storage *st = w->st;
     bool full = w->rows_since_flush >= WRITER_ROWS_FLUSH;
     atomic_store_explicit(&w->rows_waiting, w->rows_since_flush, memory_order_relaxed);
     mutex_unlock(&w->lock);
-    if (full) {
-        mutex_lock(&w->st->wake_lock);
-        bool told = w->st->rows_pending_flush;
-        w->st->rows_pending_flush = true;
-        if (!told)
-            cond_broadcast(&w->st->wake);
-        mutex_unlock(&w->st->wake_lock);
-    }
+    if (full)
+        wake_flusher(st, &st->rows_pending_flush);
+    if (atomic_load_explicit(&st->table.env.pending_index_bytes, memory_order_relaxed) > INDEX_BYTES_FLUSH)
+        wake_flusher(st, &st->index_rows_pending_flush);
 }
 
 void storage_writer_limits(const struct storage_writer *w, int64_t *ret_min_ms, int64_t *ret_max_ms)

@@ -66,12 +66,15 @@ void partition_add_inmemory_part(struct partition *pt, struct inmemory_part *mp,
 struct items *partition_lock_index_rows(struct partition *pt)
 {
     mutex_lock(&pt->pending_lock);
+    pt->pending_bytes_before = items_bytes(&pt->pending);
     return &pt->pending;
 }
 
 void partition_unlock_index_rows(struct partition *pt)
 {
+    size_t added = items_bytes(&pt->pending) - pt->pending_bytes_before;
     mutex_unlock(&pt->pending_lock);
+    atomic_fetch_add_explicit(&pt->env->pending_index_bytes, added, memory_order_relaxed);
 }
 
 void partition_flush_index_rows(struct partition *pt)
@@ -81,6 +84,7 @@ void partition_flush_index_rows(struct partition *pt)
     taken = pt->pending;
     pt->pending = (struct items){0};
     mutex_unlock(&pt->pending_lock);
+    atomic_fetch_sub_explicit(&pt->env->pending_index_bytes, items_bytes(&taken), memory_order_relaxed);
     struct inmemory_item_part *imp = inmemory_item_part_new(&taken, index_items_merge_tag_rows, NULL);
     items_release(&taken);
     if (imp)

@@ -29,6 +29,7 @@ struct partition_env {
         published_durable; /* commits up to this one are recorded as published: their parts may be merged */
     _Atomic int64_t retention_deadline_ms;
     _Atomic uint64_t merges_active, merges_total, merged_rows_total;
+    _Atomic uint64_t pending_index_bytes; /* of index rows not yet in a part, all months */
     atomic_bool stop_merges;
 };
 
@@ -41,7 +42,9 @@ struct partition {
         parts_json_lock; /* RANK_PARTS_JSON: held over the reading, changing and writing of one parts.json */
 
     struct mutex pending_lock; /* RANK_INDEX */
-    struct items pending;      /* locked: index rows not yet in a part */
+    /* Locked by pending_lock: */
+    struct items pending; /* index rows not yet in a part */
+    size_t pending_bytes_before;
 
     atomic_bool merge_suspended; /* a merge failed on damage: reported once, then left alone */
 };
