@@ -88,10 +88,16 @@ static void destroy_client(void *arg)
     struct kafka_consumer *c = d->c;
     rd_kafka_destroy_flags(d->rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
     free(d);
-    mutex_lock(&c->sink->lock);
+    struct kafka_sink *s = c->sink;
+    mutex_lock(&s->lock);
     atomic_store(&c->destroyed, true);
-    cond_broadcast(&c->sink->stop_changed);
-    mutex_unlock(&c->sink->lock);
+    cond_broadcast(&s->stop_changed);
+    if (c->late)
+        s->late--;
+    bool last = c->late && s->orphaned && !s->late;
+    mutex_unlock(&s->lock);
+    if (last)
+        kafka_sink_release(s);
 }
 
 /* The library waits for its threads, and one of those may wait for a name server: not longer than we can. If
@@ -114,8 +120,11 @@ static void destroy_in_time(struct kafka_consumer *c)
     mutex_lock(&s->lock);
     while (!atomic_load(&c->destroyed) && left_until(deadline))
         (void)cond_wait_ms(&s->stop_changed, &s->lock, left_until(deadline));
+    c->late = !atomic_load(&c->destroyed);
+    s->late += c->late;
+    bool late = c->late;
     mutex_unlock(&s->lock);
-    if (atomic_load(&c->destroyed)) {
+    if (!late) {
         thread_join(&helper);
         c->rk = NULL;
     } else {

@@ -95,6 +95,7 @@ struct kafka_consumer {
     int64_t last_error_ms;
     atomic_llong log_said_ms[32]; /* by hash of the library's facility */
     atomic_bool destroyed;
+    bool late; /* the library takes its time to end; under the sink's lock */
 };
 
 /* Of topics as they were when the sink first saw them: what isn't there appeared later. */
@@ -140,6 +141,8 @@ struct kafka_sink {
     char **away; /* brokers said to be away, host:port */
     size_t away_count, away_capacity;
     bool all_away;
+    unsigned late; /* consumers whose client isn't destroyed yet */
+    bool orphaned; /* freed by the program: the last of those frees it */
 
     atomic_ullong messages, tombstones, empty, gap_records, refused, stale;
 };
@@ -148,7 +151,9 @@ struct kafka_sink {
 int kafka_conf_new(rd_kafka_conf_t **ret, const struct kafka_sink *s, struct kafka_consumer *c,
                    unsigned thread_index, struct error *reterr);
 
-/* kafka_sink.c: subscribes, or has the static partitions begun. */
+/* kafka_sink.c: frees a sink that nothing uses any more. */
+void kafka_sink_release(struct kafka_sink *s);
+/* Subscribes, or has the static partitions begun. */
 int kafka_subscribe(struct kafka_consumer *c, struct error *reterr);
 
 /* kafka_consumer.c: the thread. */

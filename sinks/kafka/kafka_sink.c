@@ -184,14 +184,8 @@ static void kafka_stop(struct sink *base)
         thread_join(&s->consumers[i]->thread);
 }
 
-static void kafka_free(struct sink *base)
+void kafka_sink_release(struct kafka_sink *s)
 {
-    struct kafka_sink *s = kafka_sink_of(base);
-    for (unsigned i = 0; i < s->consumers_count; i++) {
-        struct kafka_consumer *c = s->consumers[i];
-        if (c->rk && c->ran)
-            return; /* the library still uses it: see destroy_in_time */
-    }
     for (unsigned i = 0; i < s->consumers_count; i++)
         consumer_free(s->consumers[i]);
     free(s->consumers);
@@ -206,6 +200,17 @@ static void kafka_free(struct sink *base)
     mutex_destroy(&s->lock);
     free_options(s);
     free(s);
+}
+
+static void kafka_free(struct sink *base)
+{
+    struct kafka_sink *s = kafka_sink_of(base);
+    mutex_lock(&s->lock);
+    s->orphaned = s->late > 0; /* see destroy_in_time */
+    bool orphaned = s->orphaned;
+    mutex_unlock(&s->lock);
+    if (!orphaned)
+        kafka_sink_release(s);
 }
 
 static const struct sink_ops kafka_ops = {
