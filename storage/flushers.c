@@ -16,7 +16,7 @@
 #define MERGE_RETRY_MS 10000
 /* In-memory parts above this are committed before the interval is over: a backlog drained at millions of rows
  * a second mustn't fill the memory. Above twice as much, writers wait for the commit, a moment at a time. */
-#define INMEMORY_BYTES_COMMIT (UINT64_C(32) << 20)
+#define INMEMORY_BYTES_COMMIT (UINT64_C(24) << 20)
 
 void storage_wake(struct storage *st)
 {
@@ -54,7 +54,7 @@ void storage_throttle(struct storage_writer *w)
 {
     struct storage *st = w->st;
     if (atomic_load(&st->buffered_bytes) <= 2 * INMEMORY_BYTES_COMMIT &&
-        atomic_load_explicit(&w->rows_waiting, memory_order_relaxed) < 2 * WRITER_ROWS_FLUSH)
+        atomic_load_explicit(&w->rows_waiting, memory_order_relaxed) < WRITER_ROWS_FLUSH)
         return;
     mutex_lock(&st->wake_lock);
     if (!st->stopping)
