@@ -1,8 +1,9 @@
 """A real Apache Kafka, through tests/testbed/kafka.sh and kt."""
 import os
+import time
 
 from . import frames
-from .scope import REPO, TESTBED, free_port
+from .scope import REPO, TESTBED, ProgramFailed, free_port
 
 SCRIPT = os.path.join(TESTBED, 'kafka.sh')
 
@@ -55,7 +56,13 @@ class Kafka:
 
     def committed(self, group, topic):
         """-> {partition: offset committed by the group, -1001 for none}"""
-        return {int(p): int(o) for p, o in (line.split() for line in self.kt('committed', group, topic).splitlines())}
+        for attempt in range(20):
+            try:
+                return {int(p): int(o) for p, o in (line.split() for line in self.kt('committed', group, topic).splitlines())}
+            except ProgramFailed:               # a broker that has just started isn't a coordinator yet
+                if attempt == 19:
+                    raise
+                time.sleep(0.3)
 
     def produce_args(self, topic, path, codec='lz4', rate=0, max_bytes=None):
         args = [self.produce_path, self.brokers, topic, path, '--codec', codec]
