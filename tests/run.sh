@@ -152,7 +152,7 @@ rm -f "$LOGS"/*.log
 export TMPDIR=$WORK/tmp VARVE_TEST_RUN=$WORK PYTHONDONTWRITEBYTECODE=1
 export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=1:strict_string_checks=1}
 export UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1}
-export TSAN_OPTIONS=${TSAN_OPTIONS:-second_deadlock_stack=1:halt_on_error=1}
+export TSAN_OPTIONS=${TSAN_OPTIONS:-suppressions=$ROOT/tests/doubles/tsan.supp:second_deadlock_stack=1:halt_on_error=1}
 export CTEST_PARALLEL_LEVEL=$JOBS
 CHILD=""
 

@@ -68,7 +68,8 @@ def in_build(tree):
         folder = os.path.dirname(lists.path)
         above = list(tree.cmake_lists(lists.path))
         if above and not any(re.search(r'(?<![\w./-])' + re.escape(os.path.relpath(folder, os.path.dirname(f.path) or '.'))
-                                       + r'(?![\w./-])', f.text) for f in above):
+                                       + r'(?![\w./-])', f.text) for f in above) \
+                and not any('{PROJECT_SOURCE_DIR}/' + folder + ' ' in f.text for f in all_lists):
             yield Problem(lists.path, 0, f'{above[0].path} does not add this folder: nothing in it is built')
 
 
