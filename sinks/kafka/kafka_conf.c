@@ -74,6 +74,22 @@ static int set_number(rd_kafka_conf_t *conf, const char *key, uint64_t value, st
     return conf_set(conf, key, text, reterr);
 }
 
+/* KIP-848 (librdkafka 2.12 and later): the broker assigns and times out, and the library refuses these two.
+ */
+static bool is_classic_only(const char *key)
+{
+    return strcmp(key, "partition.assignment.strategy") == 0 || strcmp(key, "session.timeout.ms") == 0;
+}
+
+static bool wants_consumer_protocol(const struct kafka_sink *s)
+{
+    for (size_t i = 0; i < s->properties_count; i++) {
+        if (strcmp(s->properties[i].key, "group.protocol") == 0)
+            return strcmp(s->properties[i].value, "consumer") == 0;
+    }
+    return false;
+}
+
 /* Preferences: a property of the operator's comes after them and wins. */
 static int set_defaults(rd_kafka_conf_t *conf, const struct kafka_sink *s, struct error *reterr)
 {
@@ -98,7 +114,10 @@ static int set_defaults(rd_kafka_conf_t *conf, const struct kafka_sink *s, struc
         {"statistics.interval.ms", "5000"},
         {"log.connection.close", "false"},
     };
+    bool classic = !wants_consumer_protocol(s);
     for (size_t i = 0; i < sizeof defaults / sizeof *defaults; i++) {
+        if (!classic && is_classic_only(defaults[i].key))
+            continue;
         int r = conf_set(conf, defaults[i].key, defaults[i].value, reterr);
         if (r < 0)
             return r;
