@@ -211,6 +211,8 @@ static int decode_zstd(struct item_block_codec *codec, struct items *dst,
     size_t n = header->items_count;
     buffer_clear(&codec->lens);
     buffer_clear(&codec->items);
+    (void)buffer_reserve(&codec->lens, 1); /* there, even for empty frames */
+    (void)buffer_reserve(&codec->items, 1);
     int r = zstd_decompress(&codec->lens, lens_data, header->lens_size, 2 * n * VARINT_MAX_BYTES, reterr);
     if (r < 0)
         return error_prefix(reterr, r, "lengths of an item block");
@@ -275,6 +277,11 @@ int item_block_decode(struct item_block_codec *codec, struct items *dst,
         codec->numbers = xreallocarray(codec->numbers, numbers, sizeof *codec->numbers);
         codec->numbers_capacity = numbers;
     }
+    static const uint8_t nothing; /* an empty file has no address */
+    if (!items_data)
+        items_data = &nothing;
+    if (!lens_data)
+        lens_data = &nothing;
     if (header->marshal_type == ITEM_MARSHAL_PLAIN)
         return decode_plain(codec, dst, header, items_data, lens_data, reterr);
     return decode_zstd(codec, dst, header, items_data, lens_data, reterr);

@@ -168,6 +168,8 @@ static bool parse_object(struct item_part_header *ph, struct scanner *s)
 int item_part_header_parse(struct item_part_header *ph, const char *text, size_t size, struct error *reterr)
 {
     struct item_part_header parsed = {0};
+    if (size == 0)
+        return error_set(reterr, ERR_CORRUPT, "empty");
     struct scanner s = {text, text + size};
     bool ok = parse_object(&parsed, &s);
     skip_space(&s);

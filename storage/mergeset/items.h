@@ -75,8 +75,9 @@ static inline void items_commit(struct items *items, size_t len)
 /* Copies an item to the end. len <= ITEM_BYTES_MAX; longer ones are the caller's to refuse. */
 static inline void items_add(struct items *items, const void *data, size_t len)
 {
+    uint8_t *p = items_reserve(items, len + 1); /* the arena exists even if all items are empty */
     if (len)
-        memcpy(items_reserve(items, len), data, len);
+        memcpy(p, data, len);
     items_commit(items, len);
 }
 

@@ -108,6 +108,8 @@ static void make_tags(struct index_item_writer *w, size_t group_len)
 int index_item_writer_set(struct index_item_writer *w, const uint8_t *canonical, size_t len,
                           struct error *reterr)
 {
+    if (len == 0)
+        return error_set(reterr, ERR_CORRUPT, "metric name: empty");
     w->name = (struct item){canonical, len};
     size_t group_len;
     int r = split_name(w, &group_len, reterr);

@@ -235,10 +235,11 @@ static int parse_string(struct metric_name *mn, const uint8_t *data, size_t size
 
 int metric_name_parse(struct metric_name *mn, const uint8_t *data, size_t len, struct error *reterr)
 {
-    buffer_clear(&mn->scratch);
-    if (len)
-        (void)buffer_reserve(&mn->scratch, len);
     mn->tags_count = 0;
+    if (len == 0)
+        return error_set(reterr, ERR_CORRUPT, "metric name: empty");
+    buffer_clear(&mn->scratch);
+    (void)buffer_reserve(&mn->scratch, len);
     size_t pos = 0;
     int r = parse_string(mn, data, len, &pos, &mn->group, reterr);
     while (r == 0 && pos < len) {

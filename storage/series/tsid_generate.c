@@ -28,6 +28,8 @@ static int hash_string(uint64_t *ret_hash, const uint8_t *data, size_t size, siz
 int tsid_generate(struct tsid *ret_tsid, const uint8_t *canonical, size_t len, uint64_t metric_id,
                   struct error *reterr)
 {
+    if (len == 0)
+        return error_set(reterr, ERR_CORRUPT, "metric name: empty");
     uint64_t group = 0, values[2] = {0, 0};
     size_t pos = 0;
     int r = hash_string(&group, canonical, len, &pos, reterr);

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "src/base/alloc.h"
+#include "src/base/thread.h"
 #include "storage/mergeset/inmemory_item_part.h"
 #include "storage/mergeset/item_merge.h"
 #include "storage/mergeset/item_search.h"
@@ -197,6 +198,50 @@ static void test_search_is_binary_search(void **state)
         item_search_release(&s);
         table_release(&t);
     }
+}
+
+struct searcher {
+    const struct table *t;
+    uint64_t seed;
+};
+
+static void search_much(void *arg)
+{
+    const struct searcher *searcher = arg;
+    const struct items *all = &searcher->t->all;
+    struct random random = {searcher->seed};
+    struct item_search s;
+    struct error err;
+    item_search_init(&s, searcher->t->sources, searcher->t->count);
+    for (int i = 0; i < 500; i++) {
+        struct item key = items_get(all, random_below(&random, all->count));
+        if (item_search_seek(&s, key.data, key.len, &err) < 0)
+            abort();
+        for (size_t k = items_lower_bound(all, key), end = k + 30; k < end && k < all->count; k++)
+            if (item_search_next(&s, &err) != 1 || !item_equal(s.item, items_get(all, k)))
+                abort();
+    }
+    item_search_release(&s);
+}
+
+/* Many threads in the same parts, whose caches are too small for all of their blocks. */
+static void test_search_by_threads(void **state)
+{
+    (void)state;
+    struct random random = {15};
+    struct table t;
+    do
+        table_make(&t, &random, __FILE__, __LINE__);
+    while (t.all.count < 30000 && (table_release(&t), true));
+    struct thread threads[4] = {0};
+    struct searcher searchers[4];
+    for (size_t i = 0; i < 4; i++) {
+        searchers[i] = (struct searcher){&t, i};
+        thread_start(&threads[i], "search", search_much, &searchers[i]);
+    }
+    for (size_t i = 0; i < 4; i++)
+        thread_join(&threads[i]);
+    table_release(&t);
 }
 
 static void test_prefix_search(void **state)
@@ -423,9 +468,13 @@ static void test_damage(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_merge_is_the_union), cmocka_unit_test(test_search_is_binary_search),
-        cmocka_unit_test(test_prefix_search),      cmocka_unit_test(test_block_edges),
-        cmocka_unit_test(test_vmread_agrees),      cmocka_unit_test(test_damage),
+        cmocka_unit_test(test_merge_is_the_union),
+        cmocka_unit_test(test_search_is_binary_search),
+        cmocka_unit_test(test_search_by_threads),
+        cmocka_unit_test(test_prefix_search),
+        cmocka_unit_test(test_block_edges),
+        cmocka_unit_test(test_vmread_agrees),
+        cmocka_unit_test(test_damage),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
