@@ -6,14 +6,19 @@
 #include "src/daemon_internal.h"
 #include "src/notify.h"
 
-static void on_durable(void *context, uint64_t n)
+void daemon_acknowledge(struct daemon *d)
 {
-    struct daemon *d = context;
-    log_debug("commit %" PRIu64 " is durable", n);
     mutex_lock(&d->sinks_lock);
     for (size_t i = 0; d->sinks_acknowledge && i < d->sinks_count; i++)
         d->sinks[i]->ops->acknowledge(d->sinks[i]);
     mutex_unlock(&d->sinks_lock);
+}
+
+static void on_durable(void *context, uint64_t n)
+{
+    struct daemon *d = context;
+    log_debug("commit %" PRIu64 " is durable", n);
+    daemon_acknowledge(d);
 }
 
 /* Nothing that isn't durable has been acknowledged, and nothing more may be: no destructor of a client that

@@ -37,6 +37,7 @@ struct daemon {
     atomic_bool disk_full; /* as storage says */
     unsigned paused_last;  /* main thread: what was logged */
 
+    int64_t acknowledged_at_ms; /* main thread */
     /* Main thread: for STATUS. */
     int64_t status_at_ms;
     uint64_t status_rows;
@@ -44,6 +45,8 @@ struct daemon {
 
 /* daemon_hooks.c: what the store calls. */
 struct storage_hooks daemon_storage_hooks(struct daemon *d);
+/* Tells all sinks to acknowledge what is durable. Any thread. */
+void daemon_acknowledge(struct daemon *d);
 
 /* daemon_api.c: what HTTP asks. */
 struct http_api daemon_http_api(struct daemon *d);

@@ -10,7 +10,8 @@
 #include "src/notify.h"
 #include "src/process_stats.h"
 
-#define STATUS_INTERVAL_MS (5 * SECOND_MS)
+#define STATUS_INTERVAL_MS      (5 * SECOND_MS)
+#define ACKNOWLEDGE_INTERVAL_MS (2 * SECOND_MS)
 
 int64_t daemon_store_written_ms(const char *path)
 {
@@ -102,6 +103,17 @@ static void say_status(struct daemon *d, uint64_t rows_total)
     d->status_rows = rows_total;
 }
 
+/* Commits do it as well; but when no rows come there are none, and an acknowledgement that failed, or one
+ * that a killed process owed, would wait for the next. */
+static void acknowledge_at_times(struct daemon *d)
+{
+    int64_t now_ms = clock_monotonic_ms();
+    if (now_ms - d->acknowledged_at_ms < ACKNOWLEDGE_INTERVAL_MS)
+        return;
+    d->acknowledged_at_ms = now_ms;
+    daemon_acknowledge(d);
+}
+
 void daemon_watch(struct daemon *d)
 {
     struct intake_totals totals = {0};
@@ -114,6 +126,7 @@ void daemon_watch(struct daemon *d)
     (void)ingest_set_paused(d->ingest, INTAKE_PAUSE_MEMORY, d->gate.is_memory_high);
     (void)ingest_set_paused(d->ingest, INTAKE_PAUSE_CLOCK, d->gate.is_clock_behind);
     log_changes(d);
+    acknowledge_at_times(d);
     say_status(d, totals.rows);
     intake_totals_release(&totals);
 }
