@@ -93,7 +93,9 @@ static void hand_over_refused(struct kafka_consumer *c, struct kafka_partition *
     p->reattach = true;
 }
 
-static void hand_over_touched(struct kafka_consumer *c)
+/* Claims what select_records touched, before anything of it is delivered: what the store refuses (another
+ * thread moved the position) isn't delivered at all. */
+static void claim_touched(struct kafka_consumer *c)
 {
     struct intake *in = c->sink->intake;
     for (size_t i = 0; i < c->touched_count; i++) {
@@ -105,6 +107,7 @@ static void hand_over_touched(struct kafka_consumer *c)
                                    &error);
         p->touched = false;
         p->last = NULL;
+        p->claimed = r == 0;
         if (r < 0)
             hand_over_refused(c, p, &error);
         else
@@ -113,38 +116,25 @@ static void hand_over_touched(struct kafka_consumer *c)
     c->touched_count = 0;
 }
 
-/* The first record of a partition in this chunk. Whether the store stands where we think is asked before any
- * row is delivered, so that a hand-over is refused only if another thread moved the position since. */
-static bool touch(struct kafka_consumer *c, struct kafka_partition *p)
+static void touch(struct kafka_consumer *c, struct kafka_partition *p)
 {
-    struct intake *in = c->sink->intake;
-    struct sink_position position;
     if (p->touched)
-        return true;
+        return;
     p->from = p->next;
-    if (!in->ops->position(in, p->key.data, (uint32_t)p->key.len, &position) ||
-        position.next != (uint64_t)p->next) {
-        struct error error = {0};
-        (void)error_set(&error, ERR_INVALID, "its position is another");
-        hand_over_refused(c, p, &error);
-        return false;
-    }
     p->touched = true;
     GROW(c->touched, c->touched_count, c->touched_capacity);
     c->touched[c->touched_count++] = p;
-    return true;
 }
 
-static void deliver_chunk(struct kafka_consumer *c, size_t first, size_t end) REQUIRES(c->lock)
+/* The records of the chunk that are ours to store, with their partitions, into c->selected. */
+static void select_records(struct kafka_consumer *c, size_t first, size_t end) REQUIRES(c->lock)
 {
-    struct kafka_sink *s = c->sink;
-    struct intake *in = s->intake;
     struct kafka_partition *p = NULL;
     const rd_kafka_topic_t *topic = NULL;
     int32_t partition = -1;
-    uint64_t delivered = 0, stale = 0;
-    bool begun = false;
+    uint64_t stale = 0;
 
+    c->selected_count = 0;
     for (size_t i = first; i < end; i++) {
         const rd_kafka_message_t *m = c->messages[i];
         if (m->err) {
@@ -162,23 +152,32 @@ static void deliver_chunk(struct kafka_consumer *c, size_t first, size_t end) RE
             stale++;
             continue;
         }
-        if (!begun) {
-            in->ops->begin(in, c->worker);
-            begun = true;
-        }
-        if (!touch(c, p))
-            continue;
-        deliver_message(c, p, m);
+        touch(c, p);
         p->next = m->offset + 1;
         p->last = m;
+        GROW(c->selected, c->selected_count, c->selected_capacity);
+        c->selected[c->selected_count++] = (struct kafka_selected){m, p};
+    }
+    atomic_fetch_add_explicit(&c->sink->stale, stale, memory_order_relaxed);
+}
+
+static void deliver_chunk(struct kafka_consumer *c, size_t first, size_t end) REQUIRES(c->lock)
+{
+    struct intake *in = c->sink->intake;
+    uint64_t delivered = 0;
+    select_records(c, first, end);
+    if (!c->selected_count)
+        return;
+    in->ops->begin(in, c->worker);
+    claim_touched(c);
+    for (size_t i = 0; i < c->selected_count; i++) {
+        if (!c->selected[i].partition->claimed)
+            continue;
+        deliver_message(c, c->selected[i].partition, c->selected[i].message);
         delivered++;
     }
-    if (begun) {
-        hand_over_touched(c);
-        in->ops->end(in, c->worker);
-    }
-    atomic_fetch_add_explicit(&s->messages, delivered, memory_order_relaxed);
-    atomic_fetch_add_explicit(&s->stale, stale, memory_order_relaxed);
+    in->ops->end(in, c->worker);
+    atomic_fetch_add_explicit(&c->sink->messages, delivered, memory_order_relaxed);
 }
 
 void kafka_deliver(struct kafka_consumer *c, size_t count)

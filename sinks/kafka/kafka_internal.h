@@ -51,11 +51,17 @@ struct kafka_partition {
 
     /* Of the chunk being delivered. */
     bool touched;
+    bool claimed; /* the store took this chunk's range */
     int64_t from;
     const rd_kafka_message_t *last;
 };
 
 enum kafka_pending { KAFKA_PENDING_NONE, KAFKA_PENDING_ASSIGN, KAFKA_PENDING_REVOKE };
+
+struct kafka_selected {
+    const rd_kafka_message_t *message;
+    struct kafka_partition *partition;
+};
 
 struct kafka_consumer {
     struct kafka_sink *sink;
@@ -78,6 +84,8 @@ struct kafka_consumer {
     size_t message_size; /* running upper estimate, bytes */
     struct kafka_partition **touched;
     size_t touched_count, touched_capacity;
+    struct kafka_selected *selected; /* records of the chunk that are ours to store */
+    size_t selected_count, selected_capacity;
     bool paused;
 
     /* A rebalance that the callback left for the loop to answer. */

@@ -134,6 +134,7 @@ static void consumer_free(struct kafka_consumer *c)
     kafka_partitions_clear(c);
     free(c->partitions);
     free(c->touched);
+    free(c->selected);
     sample_batch_release(&c->batch);
     kafka_stats_release(&c->stats);
     mutex_destroy(&c->lock);
