@@ -76,7 +76,7 @@ int item_part_open(struct item_part **ret_part, const char *dir, struct error *r
     if (r == 0)
         r = map_file(&lens_map, &bytes.lens, dir, ITEM_PART_LENS_FILE, reterr);
     if (r == 0)
-        r = part_sums_check_sizes(dir, reterr);
+        r = part_sums_check_at_open(dir, reterr);
     struct item_part *part = NULL;
     if (r == 0)
         r = item_part_open_bytes(&part, dir, &bytes, reterr);

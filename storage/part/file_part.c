@@ -78,7 +78,7 @@ int file_part_open(struct file_part **ret, const char *dir, struct error *reterr
     _cleanup_(file_part_freep) struct file_part *part = xcalloc(1, sizeof *part);
     part->path = xstrdup(dir);
     part->mapped = true;
-    int r = part_sums_check_sizes(dir, reterr);
+    int r = part_sums_check_at_open(dir, reterr);
     if (r == 0)
         r = part_header_read(&part->header, dir, reterr);
     if (r == 0)

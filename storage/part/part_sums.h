@@ -46,9 +46,10 @@ int part_sums_parse(struct part_sums *ret, const void *text, size_t size, struct
  */
 int part_sums_read(struct part_sums *ret, const char *dir, struct error *reterr);
 
-/* Quick, for opening a part: each file listed is there with its size. 0 also when the part has no sums.
- * ERR_CORRUPT names the file. */
-int part_sums_check_sizes(const char *dir, struct error *reterr);
+/* Quick, for opening a part: each file listed is there with its size, and those that opening reads whole
+ * (metaindex.bin, metadata.json) have their checksum. 0 also when the part has no sums. ERR_CORRUPT names the
+ * file. */
+int part_sums_check_at_open(const char *dir, struct error *reterr);
 
 /* Reads all bytes of the files and compares. 1: all equal; 0: the part has no sums; ERR_CORRUPT names the
  * file. */

@@ -140,7 +140,7 @@ def directories(report, scope, build, store, program):
     os.unlink(guard)
 
     whole = server(store, 'whole').export()
-    for name, damage in (('metaindex.bin', flip), ('index.bin', flip), ('values.bin', lambda p: os.truncate(p, os.path.getsize(p) - 1)),
+    for name, damage in (('metaindex.bin', flip), ('values.bin', lambda p: os.truncate(p, os.path.getsize(p) - 1)),
                          ('timestamps.bin', lambda p: os.truncate(p, 0)), ('metadata.json', os.unlink)):
         varve = server(store, 'damaged')
         directory = varve.copy('damaged')
@@ -155,11 +155,13 @@ def directories(report, scope, build, store, program):
     varve = server(store, 'silent')
     directory = varve.copy('damaged')
     part = max(part_directories(directory), key=lambda p: os.path.getsize(os.path.join(p, 'values.bin')))
-    flip(os.path.join(part, 'values.bin'))
-    r = varve.command('verify', directory)
-    said = (r.stderr + r.stdout).decode('utf-8', 'replace')
-    report.check(r.returncode == 2 and os.path.basename(part) in said, 'varve verify finds a flipped byte within the values',
-                 'exit code %d\n%s' % (r.returncode, said[-800:]))
+    for name in ('values.bin', 'timestamps.bin', 'index.bin'):
+        flip(os.path.join(part, name))
+        r = varve.command('verify', directory)
+        said = (r.stderr + r.stdout).decode('utf-8', 'replace')
+        report.check(r.returncode == 2 and os.path.basename(part) in said, 'varve verify finds a flipped byte within ' + name,
+                     'exit code %d\n%s' % (r.returncode, said[-800:]))
+        flip(os.path.join(part, name))      # and back
     difference = Difference(varve.export(store), whole)
     report.check(not difference, 'nothing else is lost by all this', lambda: difference)
 

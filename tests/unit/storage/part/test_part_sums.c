@@ -30,7 +30,7 @@ static void finds_what_changed(void **state)
     const char *dir = *state;
     struct part_sums sums = {0};
     struct error err;
-    assert_int_equal(part_sums_check_sizes(dir, &err), 0); /* a stock server's part has none */
+    assert_int_equal(part_sums_check_at_open(dir, &err), 0); /* a stock server's part has none */
     assert_int_equal(part_sums_verify(dir, &err), 0);
 
     write_text(state, "a.bin", "123456789");
@@ -52,18 +52,33 @@ static void finds_what_changed(void **state)
     assert_string_equal(sums.items[0].name, "a.bin");
     assert_int_equal(sums.items[0].crc, 0xe3069283);
     part_sums_release(&sums);
-    assert_int_equal(part_sums_check_sizes(dir, &err), 0);
+    assert_int_equal(part_sums_check_at_open(dir, &err), 0);
     assert_int_equal(part_sums_verify(dir, &err), 1);
 
     overwrite(state, "a.bin", "123456780"); /* seen by a full look only */
-    assert_int_equal(part_sums_check_sizes(dir, &err), 0);
+    assert_int_equal(part_sums_check_at_open(dir, &err), 0);
     assert_int_equal(part_sums_verify(dir, &err), ERR_CORRUPT);
     assert_non_null(strstr(err.message, "a.bin"));
     overwrite(state, "a.bin", "12345678");
-    assert_int_equal(part_sums_check_sizes(dir, &err), ERR_CORRUPT);
+    assert_int_equal(part_sums_check_at_open(dir, &err), ERR_CORRUPT);
     assert_int_equal(fs_posix.ops->unlink(&fs_posix, path_in(state, "a.bin"), &err), 0);
-    assert_int_equal(part_sums_check_sizes(dir, &err), ERR_CORRUPT);
+    assert_int_equal(part_sums_check_at_open(dir, &err), ERR_CORRUPT);
     assert_non_null(strstr(err.message, "a.bin"));
+}
+
+static void metaindex_is_checked_at_open(void **state)
+{
+    const char *dir = *state;
+    struct part_sums sums = {0};
+    struct error err;
+    write_text(state, "metaindex.bin", "123456789");
+    part_sums_add(&sums, "metaindex.bin", 9, 0xe3069283);
+    assert_int_equal(part_sums_write(&sums, &fs_posix, dir, &err), 0);
+    part_sums_release(&sums);
+    assert_int_equal(part_sums_check_at_open(dir, &err), 0);
+    overwrite(state, "metaindex.bin", "123456780");
+    assert_int_equal(part_sums_check_at_open(dir, &err), ERR_CORRUPT);
+    assert_non_null(strstr(err.message, "metaindex.bin"));
 }
 
 /* Reads lines, to which their own sum is added. */
@@ -115,6 +130,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(finds_what_changed, temp_dir_setup, temp_dir_teardown),
+        cmocka_unit_test_setup_teardown(metaindex_is_checked_at_open, temp_dir_setup, temp_dir_teardown),
         cmocka_unit_test(texts_that_are_none),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
