@@ -15,7 +15,7 @@
 #include "storage/mergeset/item_block.h"
 #include "storage/mergeset/items.h"
 
-#define ITEM_BLOCK_CACHE_SLOTS 16
+#define ITEM_BLOCK_CACHE_SLOTS 8
 
 /* Either the items of a block, or the headers of an index block. Immutable once it's in a cache. */
 struct item_cached_block {
