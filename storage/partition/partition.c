@@ -28,7 +28,7 @@ void partition_free(struct partition *pt)
         return;
     part_set_release(&pt->data);
     part_set_release(&pt->index);
-    items_release(&pt->pending);
+    index_rows_release(&pt->pending);
     mutex_destroy(&pt->parts_json_lock);
     mutex_destroy(&pt->pending_lock);
     free(pt);
@@ -63,30 +63,30 @@ void partition_add_inmemory_part(struct partition *pt, struct inmemory_part *mp,
         part_set_add(&pt->data, part_new_inmemory(mp, commit, oldest_arrival_ms));
 }
 
-struct items *partition_lock_index_rows(struct partition *pt)
+struct index_rows *partition_lock_index_rows(struct partition *pt) TS_ATTR(no_thread_safety_analysis)
 {
     mutex_lock(&pt->pending_lock);
-    pt->pending_bytes_before = items_bytes(&pt->pending);
+    pt->pending_bytes_before = index_rows_memory(&pt->pending);
     return &pt->pending;
 }
 
-void partition_unlock_index_rows(struct partition *pt)
+void partition_unlock_index_rows(struct partition *pt) TS_ATTR(no_thread_safety_analysis)
 {
-    size_t added = items_bytes(&pt->pending) - pt->pending_bytes_before;
-    mutex_unlock(&pt->pending_lock);
+    size_t added = index_rows_memory(&pt->pending) - pt->pending_bytes_before;
     atomic_fetch_add_explicit(&pt->env->pending_index_bytes, added, memory_order_relaxed);
+    mutex_unlock(&pt->pending_lock);
 }
 
 void partition_flush_index_rows(struct partition *pt)
 {
-    struct items taken = {0};
+    struct index_rows taken = {0};
     mutex_lock(&pt->pending_lock);
     taken = pt->pending;
-    pt->pending = (struct items){0};
+    pt->pending = (struct index_rows){0};
+    atomic_fetch_sub_explicit(&pt->env->pending_index_bytes, index_rows_memory(&taken), memory_order_relaxed);
     mutex_unlock(&pt->pending_lock);
-    atomic_fetch_sub_explicit(&pt->env->pending_index_bytes, items_bytes(&taken), memory_order_relaxed);
-    struct inmemory_item_part *imp = inmemory_item_part_new(&taken, index_items_merge_tag_rows, NULL);
-    items_release(&taken);
+    struct inmemory_item_part *imp = index_rows_build(&taken);
+    index_rows_release(&taken);
     if (imp)
         part_set_add(&pt->index, part_new_inmemory_items(imp));
 }

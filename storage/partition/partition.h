@@ -15,10 +15,10 @@
 
 #include "src/base/error.h"
 #include "storage/fs/fs.h"
-#include "storage/mergeset/items.h"
 #include "storage/partition/month.h"
 #include "storage/partition/part_set.h"
 #include "storage/partition/parts_json.h"
+#include "storage/series/index_rows.h"
 
 /* What all partitions of a store share. */
 struct partition_env {
@@ -43,7 +43,7 @@ struct partition {
 
     struct mutex pending_lock; /* RANK_INDEX */
     /* Locked by pending_lock: */
-    struct items pending; /* index rows not yet in a part */
+    struct index_rows pending; /* index rows not yet in a part */
     size_t pending_bytes_before;
 
     atomic_bool merge_suspended; /* a merge failed on damage: reported once, then left alone */
@@ -65,7 +65,7 @@ void partition_env_name(struct partition_env *env, char ret_name[PART_NAME_TEXT_
 void partition_add_inmemory_part(struct partition *pt, struct inmemory_part *mp, uint64_t commit,
                                  int64_t oldest_arrival_ms);
 /* The pending index rows, to append to; locked until the matching unlock. */
-struct items *partition_lock_index_rows(struct partition *pt);
+struct index_rows *partition_lock_index_rows(struct partition *pt);
 void partition_unlock_index_rows(struct partition *pt);
 /* Makes a searchable part of what is pending. */
 void partition_flush_index_rows(struct partition *pt);

@@ -245,10 +245,10 @@ static int add_rows(struct series_lookup *l, struct month_series *m, struct day 
     if (r < 0)
         return r;
     bool new_in_month = series_set_add(&m->series, series);
-    struct items *pending = partition_lock_index_rows(m->pt);
+    struct index_rows *pending = partition_lock_index_rows(m->pt);
     if (new_in_month)
-        index_item_writer_add_series(&l->rows, pending, &tsid);
-    index_item_writer_add_date(&l->rows, pending, day->date, &tsid);
+        index_rows_add_series(pending, &l->rows, &tsid);
+    index_rows_add_date(pending, &l->rows, day->date, &tsid);
     partition_unlock_index_rows(m->pt);
     return 0;
 }

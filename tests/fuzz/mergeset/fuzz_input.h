@@ -27,7 +27,7 @@ static inline struct item fuzz_bytes(struct fuzz_input *in, size_t len)
     size_t left = (size_t)(in->end - in->p);
     if (len > left)
         len = left;
-    uint8_t *copy = malloc(len ? len : 1);
+    uint8_t *copy = calloc(len ? len : 1, 1);
     if (!copy)
         abort();
     if (len)

@@ -70,7 +70,10 @@ static int tally_rows(void *context, const struct series_rows *rows)
     struct metric_name mn = {0};
     assert_int_equal(metric_name_parse(&mn, rows->name, rows->name_len, NULL), 0);
     struct item host = metric_name_tag_value(&mn, "host", 4);
-    unsigned k = (unsigned)atoi((const char *)host.data + strlen("host-"));
+    char text[16] = {0};
+    assert_true(host.len > strlen("host-") && host.len < sizeof text);
+    memcpy(text, host.data, host.len);
+    unsigned k = (unsigned)strtoul(text + strlen("host-"), NULL, 10);
     assert_true(k < t->series);
     for (size_t i = 0; i < rows->count; i++) {
         assert_int_equal(rows->timestamps[i], T0 + (int64_t)i * SECOND_MS);
