@@ -9,7 +9,7 @@
 #
 # The last line is "N passed, N failed": test programs of ctest, checks of the tests against real servers, and steps
 # that have no smaller parts. Exit 0 only if everything that was asked for ran and passed; a test that can't run fails.
-# Tests listen on 127.0.0.1 only. What they leave behind, as a file or a process, is itself a failed test.
+# Tests listen on 127.0.0.1 only. A step that passes but leaves a process or a temporary file behind has failed.
 [ -n "${BASH_VERSION:-}" ] || exec bash "$0" "$@"
 set -uo pipefail
 ROOT=$(cd "$(dirname "$0")/.." && pwd)
@@ -201,8 +201,20 @@ count() { # NAME LOG RC: adds what the step's last line says, or one test
   [ "$f" = 0 ]
 }
 
+clear_up_after() { # ends and removes what a step has left; prints what that was
+  local pid left files
+  left=$(left_running)
+  files=$(find "$WORK/tmp" -mindepth 1 -maxdepth 1)
+  for pid in $left; do
+    echo "process $pid: $(tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline" | cut -c1-150)"
+    kill -KILL "$pid" 2>/dev/null
+  done
+  [ -z "$files" ] || printf '%s\n' "$files"
+  find "$WORK/tmp" -mindepth 1 -delete
+}
+
 run() { # NAME SECONDS HEADING COMMAND-LINE WRAP: one step with its log, time and count
-  local log=$LOGS/$1.log start=$SECONDS rc=0
+  local log=$LOGS/$1.log start=$SECONDS rc=0 left
   printf '== %-16s %s\n' "$1" "$3"
   # A process group of its own, so that the time limit reaches everything in it; CHILD is what Ctrl-C passes on to.
   export -f build unit fetch_testbed influx_oracle check_install
@@ -212,7 +224,15 @@ run() { # NAME SECONDS HEADING COMMAND-LINE WRAP: one step with its log, time an
   wait "$CHILD" || rc=$?
   CHILD=""
   [ $rc != 124 ] && [ $rc != 137 ] || echo "run.sh: ended after its limit of $2 s" >>"$log"
+  left=$(clear_up_after)
   if count "$1" "$log" $rc; then
+    if [ -n "$left" ]; then # a step that failed may well have been cut short
+      FAILED=$((FAILED + 1))
+      FAILED_STEPS+=("$1")
+      printf '   %-16s FAILED  %4d s   %s, but it left behind:\n' "$1" $((SECONDS - start)) "$STEP_LINE"
+      printf '%s\n' "$left" | sed 's/^/   | /'
+      return 1
+    fi
     printf '   %-16s ok      %4d s   %s\n' "$1" $((SECONDS - start)) "$STEP_LINE"
   else
     printf '   %-16s FAILED  %4d s   %s (exit %d); the end of %s:\n' "$1" $((SECONDS - start)) "$STEP_LINE" $rc "${log#"$ROOT"/}"
@@ -263,20 +283,6 @@ for i in "${!NAMES[@]}"; do
   command=${command//@ROOT@/$BUILD_ROOT}
   run "$name" "${LIMITS[i]}" "${HEADINGS[i]}" "${command//@PYTHON@/$PYTHON}" "$wrapper"
 done
-
-printf '== %-16s %s\n' left-behind "files and processes that the steps should have removed"
-left=$(left_running)
-files=$(find "$WORK/tmp" -mindepth 1 -maxdepth 2 | head -n 20)
-if [ -z "$left$files" ]; then
-  PASSED=$((PASSED + 1))
-  printf '   %-16s ok\n' left-behind
-else
-  FAILED=$((FAILED + 1))
-  FAILED_STEPS+=(left-behind)
-  printf '   %-16s FAILED\n' left-behind
-  for pid in $left; do echo "   | process $pid: $(tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | cut -c1-150)"; done
-  [ -z "$files" ] || printf '   | %s\n' $files
-fi
 
 echo
 echo "$((SECONDS - BEGIN)) s in all${FAILED_STEPS[*]:+; failed: ${FAILED_STEPS[*]}}"
