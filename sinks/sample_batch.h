@@ -2,9 +2,9 @@
  * What a decoder makes of one message: samples grouped by the series key that they share.
  *
  * A group is what has to be looked up once: an influx line (measurement and tag set), a remote-write time
- * series. Its key is raw payload bytes, hashed once; each sample adds a field name to it (empty where a format
- * has none). All pointers borrow from the payload, or from the batch's own scratch where a decoder had to
- * rewrite bytes: they live until the batch is cleared or the payload is given back.
+ * series. Its key is raw payload bytes, hashed once; each sample adds a field name to it (empty where a
+ * format has none). All pointers borrow from the payload, or from the batch's own scratch where a decoder had
+ * to rewrite bytes: they live until the batch is cleared or the payload is given back.
  *
  * One thread at a time. Cleared and refilled for each message; no allocation once it has grown.
  */
@@ -41,8 +41,8 @@ struct sample_group {
 /* A line (or item) that couldn't be decoded while the rest of its message could. */
 struct bad_line {
     struct span line;
-    uint32_t line_number;  /* from 1 */
-    const char *reason;    /* static text; also the label value of varve_rejected_total: short, lower case, _ */
+    uint32_t line_number; /* from 1 */
+    const char *reason; /* static text; also the label value of varve_rejected_total: short, lower case, _ */
 };
 
 struct sample_batch {
@@ -52,16 +52,19 @@ struct sample_batch {
     size_t groups_count, groups_capacity;
     struct bad_line *bad_lines;
     size_t bad_lines_count, bad_lines_capacity;
-    uint64_t dropped_nan; /* samples whose value can't be stored (NaN), dropped as VictoriaMetrics drops them */
-    struct buffer scratch; /* unescaped bytes; may move while a decoder appends, so decoders store offsets until done */
+    uint64_t
+        dropped_nan; /* samples whose value can't be stored (NaN), dropped as VictoriaMetrics drops them */
+    struct buffer
+        scratch; /* unescaped bytes; may move while a decoder appends, so decoders store offsets until done */
 };
 
 /* A zeroed struct is an empty batch. */
 void sample_batch_clear(struct sample_batch *batch);
 void sample_batch_release(struct sample_batch *batch);
 
-/* The labels of one series, in the order in which VictoriaMetrics' own ingestion would add them (it matters for
- * aliases, format 6). __name__ is a label like any other; values may be any bytes. Borrowed like above. */
+/* The labels of one series, in the order in which VictoriaMetrics' own ingestion would add them (it matters
+ * for aliases, format 6). __name__ is a label like any other; values may be any bytes. Borrowed like above.
+ */
 struct label {
     struct span name;
     struct span value;

@@ -54,10 +54,15 @@ static char *put_decimal(char *p, int64_t n, int decimals)
     return p;
 }
 
+/* More than any of these pieces takes; the buffers are sized by the line. */
+#define FIELD_BYTES_MAX     64
+#define LINE_HEAD_BYTES_MAX 160
+#define LINE_END_BYTES_MAX  32
+
 static char *put_field(char *p, int64_t *value, unsigned field)
 {
     static const char *const names[] = {"bytes_sent", "temperature", "usage_system", "queue_length"};
-    p += sprintf(p, "%s_%u=", names[field % 4], field);
+    p += snprintf(p, FIELD_BYTES_MAX, "%s_%u=", names[field % 4], field);
     uint64_t r = chance();
     switch (field % 4) {
     case 0:
@@ -125,15 +130,16 @@ int main(int argc, char **argv)
                 if (s == steps)
                     break;
                 char *p = ends[part];
-                p += sprintf(p, "machine_%u,host=host_%u,region=region-%u,rack=%u,service=svc%u ",
-                             first / per_line, h, h % 7, h % 50, h % 19);
+                p += snprintf(p, LINE_HEAD_BYTES_MAX,
+                              "machine_%u,host=host_%u,region=region-%u,rack=%u,service=svc%u ",
+                              first / per_line, h, h % 7, h % 50, h % 19);
                 for (unsigned f = first; f < first + per_line; f++) {
                     if (f > first)
                         *p++ = ',';
                     p = put_field(p, &values[(size_t)h * fields + f], f);
                 }
                 int64_t when = start_ms + (int64_t)s * step_ms + h % 1000;
-                p += sprintf(p, " %" PRId64 "\n", when * 1000000);
+                p += snprintf(p, LINE_END_BYTES_MAX, " %" PRId64 "\n", when * 1000000);
                 ends[part] = p;
                 filled[part]++;
                 samples += per_line;

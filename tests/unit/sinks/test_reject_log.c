@@ -39,7 +39,7 @@ static void remove_files(void)
 static int setup(void **state)
 {
     (void)state;
-    strcpy(dir, "/tmp/test_reject_log.XXXXXX");
+    (void)snprintf(dir, sizeof dir, "/tmp/test_reject_log.XXXXXX");
     return mkdtemp(dir) ? 0 : -1;
 }
 

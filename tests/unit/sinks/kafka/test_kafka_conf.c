@@ -83,7 +83,8 @@ static void options_are_checked_as_a_whole(void **state)
     assert_int_equal(kafka_options_check(&options, &error), ERR_INVALID);
     assert_non_null(strstr(error.message, "ssl.ca.location"));
 
-    const struct kafka_property secret[] = {{"security.protocol", "ssl"}, {"ssl.key.pem", "hunter2-isn't-a-key"}};
+    const struct kafka_property secret[] = {{"security.protocol", "ssl"},
+                                            {"ssl.key.pem", "hunter2-isn't-a-key"}};
     options = options_of(secret, 2);
     assert_int_equal(kafka_options_check(&options, &error), ERR_INVALID);
     assert_null(strstr(error.message, "hunter2"));
