@@ -83,9 +83,10 @@ int commit_record_decode(struct commit_record *record, const uint8_t *data, size
     for (uint32_t i = 0; i < parts_count; i++, offset += PART_BYTES) {
         const char *month = (const char *)data + offset + 1, *name = month + 7;
         if (data[offset] >= PART_PLACES || !is_month(month) || !is_part_name(name)) {
+            int rc = error_set(reterr, ERR_CORRUPT, "commit record %llu names a malformed part",
+                               (unsigned long long)r.n);
             commit_record_release(&r);
-            return error_set(reterr, ERR_CORRUPT, "commit record %llu names a malformed part",
-                             (unsigned long long)r.n);
+            return rc;
         }
         commit_record_add_part(&r, data[offset], month, name);
     }

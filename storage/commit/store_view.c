@@ -99,8 +99,9 @@ static int list_dirs(const char *dir, struct name_list *names, struct error *ret
     return 0;
 }
 
+/* What a month's parts.json lists. *ret_unlisted: there are parts, but no such file. */
 static int read_lists(const struct store_view *view, const char *month, bool index,
-                      struct name_list lists[PART_PLACES], struct error *reterr)
+                      struct name_list lists[PART_PLACES], bool *ret_unlisted, struct error *reterr)
 {
     _cleanup_free_ char *dir = month_dir(view, index ? PLACE_INDEX : PLACE_SMALL, month);
     _cleanup_free_ char *path = xasprintf("%s/" FILE_PARTS_JSON, dir);
@@ -112,6 +113,8 @@ static int read_lists(const struct store_view *view, const char *month, bool ind
             _cleanup_free_ char *big = month_dir(view, PLACE_BIG, month);
             r = list_dirs(big, &lists[PLACE_BIG], reterr);
         }
+        *ret_unlisted =
+            index ? lists[PLACE_INDEX].count > 0 : lists[PLACE_SMALL].count > 0 || lists[PLACE_BIG].count > 0;
         return r;
     }
     r = fs_read_file(path, PARTS_JSON_BYTES_MAX, &text, reterr);
@@ -130,9 +133,10 @@ static int load_month(struct store_view *view, const struct month *month, struct
 {
     struct view_month *m = find_month(view, month);
     struct name_list lists[PART_PLACES] = {0};
-    int r = read_lists(view, month->name, false, lists, reterr);
+    /* Recovery writes a list that is missing: without one a merge that is cut off would count as a part. */
+    int r = read_lists(view, month->name, false, lists, &m->changed[PLACE_SMALL], reterr);
     if (r == 0)
-        r = read_lists(view, month->name, true, lists, reterr);
+        r = read_lists(view, month->name, true, lists, &m->changed[PLACE_INDEX], reterr);
     for (int place = 0; place < PART_PLACES; place++) {
         if (r == 0)
             r = add_listed(view, m, (enum part_place)place, &lists[place], reterr);

@@ -28,7 +28,7 @@ struct view_month {
     struct month month;
     struct view_part *parts;
     size_t parts_count, parts_capacity;
-    bool changed[PART_PLACES]; /* records add to what parts.json lists */
+    bool changed[PART_PLACES]; /* records add to what parts.json lists, or there's none yet */
 };
 
 struct store_view {
