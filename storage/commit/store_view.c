@@ -8,8 +8,6 @@
 #include "src/base/cleanup.h"
 #include "storage/partition/parts_json.h"
 
-#define PARTS_JSON_BYTES_MAX ((size_t)64 << 20)
-
 static char *month_dir(const struct store_view *view, enum part_place place, const char *month)
 {
     return xasprintf("%s/" DIR_DATA "/%s/%s", view->root, part_place_dir(place), month);

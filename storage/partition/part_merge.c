@@ -132,6 +132,27 @@ static void remove_dirs(struct partition *pt, const struct part_list *parts)
     }
 }
 
+/* Whether the parts.json that is there names this part: replacing it may fail after its rename. True if that
+ * can't be told. */
+static bool is_named(const struct partition *pt, enum part_place place, const char *name)
+{
+    bool index = place == PLACE_INDEX;
+    _cleanup_free_ char *dir = partition_dir(pt, index ? PLACE_INDEX : PLACE_SMALL);
+    _cleanup_free_ char *path = xasprintf("%s/" FILE_PARTS_JSON, dir);
+    struct buffer text = {0};
+    struct name_list lists[PART_PLACES] = {0};
+    int r = fs_read_file(path, PARTS_JSON_BYTES_MAX, &text, NULL);
+    if (r == 0)
+        r = index ? parts_json_parse_index((const char *)text.data, text.len, &lists[PLACE_INDEX], NULL)
+                  : parts_json_parse_data((const char *)text.data, text.len, &lists[PLACE_SMALL],
+                                          &lists[PLACE_BIG], NULL);
+    bool named = r < 0 || name_list_has(&lists[place], name);
+    for (int i = 0; i < PART_PLACES; i++)
+        name_list_release(&lists[i]);
+    buffer_release(&text);
+    return named;
+}
+
 static enum part_place destination(enum part_place place, const struct part_list *sources)
 {
     uint64_t bytes = 0;
@@ -165,7 +186,9 @@ static int merge_parts(struct partition *pt, enum part_place place, const struct
         r = swap_parts(pt, place, sources, merged, reterr);
     part_unref(merged);
     if (r < 0) {
-        (void)fs_remove_tree(fs, dir, NULL);
+        /* The sources stay listed in memory, and so in the next parts.json; until then both must be there. */
+        if (!is_named(pt, to, name))
+            (void)fs_remove_tree(fs, dir, NULL);
         return r;
     }
     remove_dirs(pt, sources);

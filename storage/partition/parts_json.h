@@ -14,6 +14,9 @@
 #include "src/base/buffer.h"
 #include "src/base/error.h"
 
+/* More is no parts.json. */
+#define PARTS_JSON_BYTES_MAX ((size_t)64 << 20)
+
 struct name_list {
     char **names;
     size_t count, capacity;
