@@ -1,4 +1,5 @@
 /* JSON as VictoriaMetrics prints it (app/vmselect/prometheus/export.qtpl). */
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -68,7 +69,8 @@ static void append_value(struct buffer *dst, double value)
     if (value == floor(value) && fabs(value) < 1e15) {
         snprintf(text, sizeof text, "%.0f", value);
     } else {
-        for (int digits = 12; digits <= 17; digits++) {
+        /* Values with fewer digits come out of 12 as they are, but for those too small to have 12. */
+        for (int digits = fabs(value) < DBL_MIN ? 1 : 12; digits <= 17; digits++) {
             snprintf(text, sizeof text, "%.*g", digits, value);
             if (strtod(text, NULL) == value)
                 break;

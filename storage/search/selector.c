@@ -12,6 +12,8 @@
 
 /* A selector comes from a person or a dashboard; more is a mistake. */
 #define SELECTOR_BYTES_MAX 65536
+/* Of what an error message repeats: it must end with the reason. */
+#define SHOWN_BYTES_MAX 200
 /* Ends an expression that backtracks without end. */
 #define REGEXP_MATCH_LIMIT 1000000
 
@@ -22,7 +24,7 @@ struct parser {
 
 static int fail(struct parser *ps, const char *what)
 {
-    return error_set(ps->reterr, ERR_INVALID, "selector %s: character %zu: %s", ps->text,
+    return error_set(ps->reterr, ERR_INVALID, "selector %.*s: character %zu: %s", SHOWN_BYTES_MAX, ps->text,
                      (size_t)(ps->p - ps->text) + 1, what);
 }
 
@@ -160,8 +162,9 @@ static int compile(struct parser *ps, struct matcher *m)
         return 0;
     unsigned char reason[128];
     pcre2_get_error_message(code, reason, sizeof reason);
-    return error_set(ps->reterr, ERR_INVALID, "selector %s: expression \"%s\": character %zu: %s", ps->text,
-                     m->value, offset + 1, (const char *)reason);
+    return error_set(ps->reterr, ERR_INVALID, "selector %.*s: expression \"%.*s\": character %zu: %s",
+                     SHOWN_BYTES_MAX / 2, ps->text, SHOWN_BYTES_MAX / 2, m->value, offset + 1,
+                     (const char *)reason);
 }
 
 static void add_matcher(struct selector *s, struct buffer *label, enum matcher_op op, struct buffer *value)
