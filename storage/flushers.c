@@ -185,10 +185,15 @@ static int merge_once(struct storage *st)
             struct error error = {0};
             if (atomic_load(&partitions[i]->merge_suspended))
                 continue;
-            result = partition_merge_small_parts(partitions[i], places[k], &error);
-            if (result < 0 && result != ERR_FULL && result != ERR_CANCELLED) {
+            result = partition_merge_parts(partitions[i], places[k], &error);
+            if (result == ERR_IO) {
+                /* A write or fsync failed: what is on disk is unknown, as in a flush. */
+                (void)storage_fail(st, &error);
+                result = 0;
+            } else if (result < 0 && result != ERR_FULL && result != ERR_CANCELLED) {
                 /* A damaged part: said once; its rows stay where they are. */
                 atomic_store(&partitions[i]->merge_suspended, true);
+                atomic_fetch_add(&st->table.env.merges_suspended, 1);
                 if (st->hooks.problem)
                     st->hooks.problem(st->hooks.context, &error);
                 result = 0;
@@ -203,7 +208,7 @@ static void merger(void *arg)
 {
     struct storage *st = arg;
     int last = 0;
-    while (!is_stopping(st)) {
+    while (!is_stopping(st) && !atomic_load(&st->failed)) {
         mutex_lock(&st->wake_lock);
         int64_t until = clock_monotonic_ms() + MERGE_RETRY_MS;
         int64_t left;
@@ -212,7 +217,7 @@ static void merger(void *arg)
             cond_wait_ms(&st->wake, &st->wake_lock, left);
         st->merges_wanted = false;
         mutex_unlock(&st->wake_lock);
-        while ((last = merge_once(st)) == 1 && !is_stopping(st))
+        while ((last = merge_once(st)) == 1 && !is_stopping(st) && !atomic_load(&st->failed))
             ;
     }
 }

@@ -261,10 +261,28 @@ static uint64_t writers_bytes(struct storage *st, int64_t *oldest_arrival_ms)
     return rows * sizeof(struct raw_row);
 }
 
+static uint64_t inmemory_index_bytes(struct storage *st)
+{
+    uint64_t bytes = 0;
+    size_t count;
+    struct partition **partitions = table_partitions(&st->table, &count);
+    for (size_t i = 0; i < count; i++) {
+        struct part_list parts = {0};
+        part_set_pin(&partitions[i]->index, &parts, NULL, NULL);
+        for (size_t k = 0; k < parts.count; k++)
+            bytes += part_is_inmemory(parts.parts[k]) ? parts.parts[k]->bytes : 0;
+        part_list_release(&parts);
+    }
+    free(partitions);
+    return bytes;
+}
+
 uint64_t storage_buffered_bytes(struct storage *st)
 {
     int64_t oldest = INT64_MAX;
-    return writers_bytes(st, &oldest) + atomic_load(&st->buffered_bytes);
+    return writers_bytes(st, &oldest) + atomic_load(&st->buffered_bytes) +
+           atomic_load(&st->table.env.pending_index_bytes) + inmemory_index_bytes(st) +
+           series_registry_memory(st->registry);
 }
 
 static void count_part(struct storage_month_stats *m, const struct part *p, int64_t *oldest_arrival_ms)
@@ -317,6 +335,7 @@ void storage_stats(struct storage *st, struct storage_stats *ret)
     ret->rows_added_total = atomic_load(&st->rows_added_total);
     ret->merges_active = atomic_load(&st->table.env.merges_active);
     ret->merges_total = atomic_load(&st->table.env.merges_total);
+    ret->merges_suspended = atomic_load(&st->table.env.merges_suspended);
     ret->merged_rows_total = atomic_load(&st->table.env.merged_rows_total);
     ret->flush_duration_seconds_last = (double)atomic_load(&st->flush_ms_last) / 1000;
     ret->flush_duration_seconds_total = (double)atomic_load(&st->flush_ms_total) / 1000;

@@ -120,7 +120,7 @@ int storage_flush(struct storage *st, int64_t timeout_ms, struct error *reterr);
 uint64_t storage_commit_number(struct storage *st);     /* last durable record */
 const char *storage_id(struct storage *st);             /* 32 hex digits, random at creation */
 uint64_t storage_reject_log_length(struct storage *st); /* as in the last record found at open */
-/* Rows buffered in memory (rawRows and in-memory parts), in bytes. */
+/* What waits in memory, in bytes: rawRows, in-memory parts of rows and of the index; and the known series. */
 uint64_t storage_buffered_bytes(struct storage *st);
 
 /* --- what metrics show --- */
@@ -141,6 +141,7 @@ struct storage_stats {
     uint64_t series_known, new_series_total;
     uint64_t commits_total, commit_failures_total, rows_added_total;
     uint64_t merges_active, merges_total, merged_rows_total;
+    uint64_t merges_suspended; /* months not merged any more, as a part is damaged (hooks.problem named it) */
     double flush_duration_seconds_last, flush_duration_seconds_total;
     double commit_age_seconds;       /* since the last durable record (or open) */
     double oldest_unflushed_seconds; /* age of the oldest row not in a durable record; 0 if none */

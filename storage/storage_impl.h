@@ -1,4 +1,5 @@
-/* The inside of struct storage, for the files that implement storage.h; nobody else includes it. */
+/* The inside of struct storage, for the files of storage/ that implement storage.h and search.h; nobody
+ * outside includes it. */
 #ifndef VARVE_STORAGE_STORAGE_IMPL_H
 #define VARVE_STORAGE_STORAGE_IMPL_H
 

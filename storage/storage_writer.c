@@ -53,6 +53,7 @@ void storage_writer_free(struct storage_writer *w)
             break;
         }
     }
+    atomic_fetch_add(&st->rows_added_total, w->rows_since_flush);
     for (size_t i = 0; i < w->shards_count; i++)
         move_shard(&st->left_shards, &st->left_shards_count, &st->left_shards_capacity, &w->shards[i]);
     mutex_unlock(&st->flush_lock);

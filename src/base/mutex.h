@@ -13,17 +13,18 @@
 #include <stdint.h>
 
 enum lock_rank {
-    RANK_SINK = 10,       /* a sink's own state */
-    RANK_FLUSH = 20,      /* storage: rows leave the writers in one order */
-    RANK_WRITER = 30,     /* storage: one worker's rawRows; several at once at a cut */
-    RANK_POSITIONS = 40,  /* storage: position tables */
-    RANK_LOOKUP = 45,     /* storage: which series is registered on which day */
-    RANK_SERIES = 50,     /* storage: series registry */
-    RANK_TABLE = 60,      /* storage: list of partitions */
-    RANK_PARTS_JSON = 65, /* storage: one change of a partition's parts.json at a time */
-    RANK_PARTITION = 70,  /* storage: a partition's part lists */
-    RANK_INDEX = 80,      /* storage: a partition's pending index rows */
-    RANK_PART = 90,       /* a part's caches, free chunks */
+    RANK_SINK = 10,        /* a sink's own state */
+    RANK_FLUSH = 20,       /* storage: rows leave the writers in one order */
+    RANK_WRITER = 30,      /* storage: one worker's rawRows; several at once at a cut */
+    RANK_POSITIONS = 40,   /* storage: position tables */
+    RANK_LOOKUP = 45,      /* storage: which series is registered on which day */
+    RANK_SERIES = 50,      /* storage: series registry */
+    RANK_TABLE = 60,       /* storage: list of partitions */
+    RANK_PARTS_JSON = 65,  /* storage: one change of a partition's parts.json at a time */
+    RANK_INDEX_FLUSH = 68, /* storage: index rows on their way from pending to a part */
+    RANK_PARTITION = 70,   /* storage: a partition's part lists */
+    RANK_INDEX = 80,       /* storage: a partition's pending index rows */
+    RANK_PART = 90,        /* a part's caches, free chunks */
     RANK_REJECTS = 100,
     RANK_LEAF = 150, /* a lock under which no other is taken */
     RANK_LOG = 200,

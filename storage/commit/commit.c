@@ -186,8 +186,10 @@ int storage_fold_journal(struct storage *st, bool stop, struct error *reterr)
     }
     struct journal fresh;
     r = journal_create(&fresh, fs, journal, st->journal.store_id, c.n, reterr);
-    if (r < 0)
+    if (r < 0) {
+        st->journal.must_replace = true; /* it may have got as far as the rename */
         return r;
+    }
     journal_release(&st->journal);
     st->journal = fresh;
     atomic_store(&st->table.env.published_durable, c.n);

@@ -47,14 +47,16 @@ static void append_frame(struct buffer *dst, const struct commit_record *record)
     put_le32(p + 8, crc32c(crc32c(0, p + 4, 4), p + FRAME_BYTES, payload));
 }
 
-/* A fresh file with these bytes and zeros up to capacity, moved to path; *ret_fd stays open. */
+/* A fresh file with these bytes and zeros up to capacity, moved to path; *ret_fd stays open. *ret_renamed
+ * also on failure: whether a crash may find the new file. */
 static int write_fresh(const struct fs *fs, const char *path, const struct buffer *content, uint64_t capacity,
-                       int *ret_fd, struct error *reterr)
+                       int *ret_fd, bool *ret_renamed, struct error *reterr)
 {
     _cleanup_free_ char *tmp = xasprintf("%s.tmp", path);
     _cleanup_free_ char *parent = xstrdup(path);
     *strrchr(parent, '/') = '\0';
     int fd, r = 0;
+    *ret_renamed = false;
     if (fs_exists(tmp))
         r = fs->ops->unlink(fs, tmp, reterr);
     if (r == 0)
@@ -68,6 +70,7 @@ static int write_fresh(const struct fs *fs, const char *path, const struct buffe
         r = fs->ops->sync(fs, fd, tmp, reterr);
     if (r == 0)
         r = fs->ops->rename(fs, tmp, path, reterr);
+    *ret_renamed = r == 0;
     if (r == 0)
         r = fs->ops->sync_dir(fs, parent, reterr);
     if (r < 0) {
@@ -94,7 +97,8 @@ int journal_create(struct journal *j, const struct fs *fs, const char *path,
         .fs = fs, .path = xstrdup(path), .fd = -1, .base_n = base_n, .capacity = JOURNAL_SIZE_MIN};
     memcpy(fresh.store_id, store_id, STORE_ID_BYTES);
     append_header(&fresh.content, store_id, base_n);
-    int r = write_fresh(fs, path, &fresh.content, fresh.capacity, &fresh.fd, reterr);
+    bool renamed;
+    int r = write_fresh(fs, path, &fresh.content, fresh.capacity, &fresh.fd, &renamed, reterr);
     if (r < 0) {
         journal_release(&fresh);
         return r;
@@ -104,16 +108,17 @@ int journal_create(struct journal *j, const struct fs *fs, const char *path,
 }
 
 /* Replaces the file by one that holds content and nothing else. */
-static int replace_file(struct journal *j, struct error *reterr)
+static int replace_file(struct journal *j, bool *ret_renamed, struct error *reterr)
 {
     uint64_t capacity = capacity_for(j->content.len);
     int fd;
-    int r = write_fresh(j->fs, j->path, &j->content, capacity, &fd, reterr);
+    int r = write_fresh(j->fs, j->path, &j->content, capacity, &fd, ret_renamed, reterr);
     if (r < 0)
         return r;
     (void)j->fs->ops->close(j->fs, j->fd, j->path, NULL);
     j->fd = fd;
     j->capacity = capacity;
+    j->must_replace = false;
     return 0;
 }
 
@@ -124,27 +129,28 @@ int journal_append(struct journal *j, const struct commit_record *record, bool *
     size_t old_len = j->content.len;
     append_frame(&j->content, record);
     size_t size = j->content.len - old_len;
-    int r;
     if (size > JOURNAL_RECORD_BYTES_MAX) {
         j->content.len = old_len;
         return error_set(reterr, ERR_INVALID, "%s: a commit record of %zu bytes is too large", j->path, size);
     }
-    if (j->content.len > j->capacity) {
-        r = replace_file(j, reterr);
-        if (r == 0)
-            return 0;
+    int r;
+    bool may_be_found = true; /* the record, after a crash, although its append failed */
+    if (j->must_replace || j->content.len > j->capacity) {
+        r = replace_file(j, &may_be_found, reterr);
     } else {
         r = j->fs->ops->write(j->fs, j->fd, j->path, j->content.data + old_len, size, old_len, reterr);
         if (r == 0)
             r = j->fs->ops->sync(j->fs, j->fd, j->path, reterr);
-        if (r == 0)
-            return 0;
     }
-    /* Whether the record would be found after a crash is unknown now: settle it before anything else happens.
-     */
+    if (r == 0)
+        return 0;
     j->content.len = old_len;
+    if (!may_be_found)
+        return r;
+    /* Settle it before anything else happens. */
     struct error second = {0};
-    if (replace_file(j, &second) < 0) {
+    bool renamed;
+    if (replace_file(j, &renamed, &second) < 0) {
         *ret_fate_open = true;
         return error_prefix(reterr, r, "%s: can't be replaced after a failed append (%s)", j->path,
                             second.message);
@@ -252,6 +258,7 @@ int journal_rewrite(const struct journal_records *records, const struct fs *fs, 
                     struct error *reterr)
 {
     int fd;
-    int r = write_fresh(fs, path, &records->valid, capacity_for(records->valid.len), &fd, reterr);
+    bool renamed;
+    int r = write_fresh(fs, path, &records->valid, capacity_for(records->valid.len), &fd, &renamed, reterr);
     return r < 0 ? r : fs->ops->close(fs, fd, path, reterr);
 }

@@ -34,6 +34,7 @@ struct journal {
     uint8_t store_id[STORE_ID_BYTES];
     uint64_t base_n;
     uint64_t capacity;     /* preallocated length of the file */
+    bool must_replace;     /* the file at path may be another than fd's: the next append writes a fresh one */
     struct buffer content; /* the valid bytes of the file, for a rewrite when an append's fate is open */
 };
 

@@ -195,7 +195,7 @@ static int merge_parts(struct partition *pt, enum part_place place, const struct
     return 0;
 }
 
-int partition_merge_small_parts(struct partition *pt, enum part_place place, struct error *reterr)
+int partition_merge_parts(struct partition *pt, enum part_place place, struct error *reterr)
 {
     struct part_list sources = {0};
     pick_sources(pt, place, &sources);

@@ -7,6 +7,7 @@
 
 #include "src/base/alloc.h"
 #include "src/base/cleanup.h"
+#include "src/base/fault_point.h"
 #include "storage/mergeset/inmemory_item_part.h"
 #include "storage/series/index_items.h"
 
@@ -18,6 +19,7 @@ struct partition *partition_new(struct partition_env *env, const struct month *m
     part_set_init(&pt->data);
     part_set_init(&pt->index);
     mutex_init(&pt->parts_json_lock, RANK_PARTS_JSON);
+    mutex_init(&pt->index_flush_lock, RANK_INDEX_FLUSH);
     mutex_init(&pt->pending_lock, RANK_INDEX);
     return pt;
 }
@@ -30,6 +32,7 @@ void partition_free(struct partition *pt)
     part_set_release(&pt->index);
     index_rows_release(&pt->pending);
     mutex_destroy(&pt->parts_json_lock);
+    mutex_destroy(&pt->index_flush_lock);
     mutex_destroy(&pt->pending_lock);
     free(pt);
 }
@@ -80,6 +83,8 @@ void partition_unlock_index_rows(struct partition *pt) TS_ATTR(no_thread_safety_
 void partition_flush_index_rows(struct partition *pt)
 {
     struct index_rows taken = {0};
+    /* A commit that came between the taking and the listing would record rows without their index rows. */
+    mutex_lock(&pt->index_flush_lock);
     mutex_lock(&pt->pending_lock);
     taken = pt->pending;
     pt->pending = (struct index_rows){0};
@@ -87,8 +92,10 @@ void partition_flush_index_rows(struct partition *pt)
     mutex_unlock(&pt->pending_lock);
     struct inmemory_item_part *imp = index_rows_build(&taken);
     index_rows_release(&taken);
+    FAULT_POINT("index.built");
     if (imp)
         part_set_add(&pt->index, part_new_inmemory_items(imp));
+    mutex_unlock(&pt->index_flush_lock);
 }
 
 static bool is_listed(const struct part *p, void *arg)

@@ -5,7 +5,7 @@
  *   partition_add_inmemory_part      rows of about a second, sorted
  *   partition_lock_index_rows        where rows of new series go; partition_flush_index_rows makes them
  * searchable partition_flush_inmemory_parts   a cut's parts -> staged file parts (part_flush.c)
- *   partition_merge_small_parts      file parts -> larger ones (part_merge.c)
+ *   partition_merge_parts      file parts -> larger ones (part_merge.c)
  */
 #ifndef VARVE_STORAGE_PARTITION_PARTITION_H
 #define VARVE_STORAGE_PARTITION_PARTITION_H
@@ -29,6 +29,7 @@ struct partition_env {
         published_durable; /* commits up to this one are recorded as published: their parts may be merged */
     _Atomic int64_t retention_deadline_ms;
     _Atomic uint64_t merges_active, merges_total, merged_rows_total;
+    _Atomic uint64_t merges_suspended;    /* months whose parts aren't merged any more, as one is damaged */
     _Atomic uint64_t pending_index_bytes; /* of index rows not yet in a part, all months */
     atomic_bool stop_merges;
 };
@@ -41,6 +42,8 @@ struct partition {
     struct mutex
         parts_json_lock; /* RANK_PARTS_JSON: held over the reading, changing and writing of one parts.json */
 
+    struct mutex
+        index_flush_lock; /* RANK_INDEX_FLUSH: from the taking of pending rows until their part is listed */
     struct mutex pending_lock; /* RANK_INDEX */
     /* Locked by pending_lock: */
     struct index_rows pending; /* index rows not yet in a part */
@@ -67,7 +70,8 @@ void partition_add_inmemory_part(struct partition *pt, struct inmemory_part *mp,
 /* The pending index rows, to append to; locked until the matching unlock. */
 struct index_rows *partition_lock_index_rows(struct partition *pt);
 void partition_unlock_index_rows(struct partition *pt);
-/* Makes a searchable part of what is pending. */
+/* Makes a searchable part of what is pending. When it returns, all rows that were pending before the call are
+ * in a listed part, also those that another thread was making a part of. */
 void partition_flush_index_rows(struct partition *pt);
 
 /* --- flush: memory -> staged parts of one commit --- */
@@ -108,7 +112,7 @@ int partition_publish(struct staged_part *staged, uint64_t commit, struct error 
 
 /* Merges one group of published file parts, if format 10.3 finds one worth it. 1: merged; 0: nothing to do;
  * ERR_CANCELLED, ERR_FULL (nothing changed), or another error (nothing changed; don't try again). */
-int partition_merge_small_parts(struct partition *pt, enum part_place place, struct error *reterr);
+int partition_merge_parts(struct partition *pt, enum part_place place, struct error *reterr);
 
 /* parts.json of the place as the set is now, without `leaving` and with `joining` (each may be NULL). Call
  * with parts_json_lock held. */
