@@ -234,6 +234,66 @@ static void threads_that_come_at_once_get_one_id(void **state)
     world_close(&world);
 }
 
+struct index_flusher {
+    struct partition *pt;
+    atomic_bool stop;
+};
+
+static void flush_all_the_time(void *arg)
+{
+    struct index_flusher *f = arg;
+    while (!atomic_load(&f->stop))
+        partition_flush_index_rows(f->pt);
+}
+
+/* Whether a part in the month's index has the row id -> name. */
+static bool is_indexed(struct partition *pt, uint64_t metric_id)
+{
+    struct part_list parts = {0};
+    struct buffer prefix = {0};
+    bool found = false;
+    index_key_number(&prefix, INDEX_ID_NAME, metric_id);
+    part_set_pin(&pt->index, &parts, NULL, NULL);
+    for (size_t i = 0; i < parts.count && !found; i++) {
+        struct item_source source = part_item_source(parts.parts[i]);
+        struct item_search search;
+        item_search_init(&search, &source, 1);
+        found = item_search_first_with_prefix(&search, prefix.data, prefix.len, NULL) == 1;
+        item_search_release(&search);
+    }
+    buffer_release(&prefix);
+    part_list_release(&parts);
+    return found;
+}
+
+/* A commit that came while the other thread had taken the rows and not yet made a part of them would record
+ * rows without their index. */
+static void after_a_flush_all_is_in_parts_whoever_else_flushes(void **state)
+{
+    (void)state;
+    struct partition_world world;
+    world_open(&world, &fs_posix);
+    struct index_flusher flusher = {.pt = create_partition(&world.table, LAST_OF_OCTOBER)};
+    struct thread thread = {0};
+    thread_start(&thread, "flusher", flush_all_the_time, &flusher);
+    unsigned missing = 0;
+    for (int round = 0; round < 300; round++) {
+        uint32_t series = 0;
+        for (int i = 0; i < 20; i++) {
+            char host[32];
+            snprintf(host, sizeof host, "h%d-%d", round, i);
+            series = resolve(&world, "m", host, LAST_OF_OCTOBER);
+        }
+        partition_flush_index_rows(flusher.pt);
+        missing += !is_indexed(flusher.pt, metric_id_of(&world, series));
+    }
+    atomic_store(&flusher.stop, true);
+    thread_join(&thread);
+    assert_int_equal(missing, 0);
+    assert_int_equal(atomic_load(&world.table.env.pending_index_bytes), 0);
+    world_close(&world);
+}
+
 static uint32_t series_of_store(struct storage_writer *w, const char *host, int64_t timestamp_ms)
 {
     struct metric_label labels[] = {{"__name__", 8, "m", 1}, {"host", 4, host, (uint32_t)strlen(host)}};
@@ -282,6 +342,7 @@ int main(void)
         cmocka_unit_test(deleted_ids_are_not_used_again),
         cmocka_unit_test(limits_are_refused_with_a_reason_and_leave_nothing),
         cmocka_unit_test(threads_that_come_at_once_get_one_id),
+        cmocka_unit_test(after_a_flush_all_is_in_parts_whoever_else_flushes),
         cmocka_unit_test(a_store_finds_them_again_after_a_restart),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
