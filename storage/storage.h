@@ -117,6 +117,13 @@ void storage_set_position(struct storage *st, const void *key, uint32_t key_len,
  * thread, not between begin and end. */
 int storage_flush(struct storage *st, int64_t timeout_ms, struct error *reterr);
 
+/* Drops every row that no durable record holds, and sets all positions back to the durable ones: hand-overs
+ * that don't go on from there are refused then, so that each source reads on from where it's durable. For a
+ * source that was lost to another owner while rows of it were on their way. Index rows stay. ERR_CANCELLED,
+ * and nothing happens, when a commit under way doesn't end within timeout_ms. Any thread, not between begin
+ * and end. */
+int storage_discard_uncommitted(struct storage *st, int64_t timeout_ms, struct error *reterr);
+
 uint64_t storage_commit_number(struct storage *st);     /* last durable record */
 const char *storage_id(struct storage *st);             /* 32 hex digits, random at creation */
 uint64_t storage_reject_log_length(struct storage *st); /* as in the last record found at open */

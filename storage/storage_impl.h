@@ -82,6 +82,7 @@ struct storage {
     struct cond wake;       /* of all threads below and of storage_flush */
     /* Locked by wake_lock: */
     bool stopping;
+    bool commit_running;           /* or a discard: one at a time */
     bool commit_wanted;            /* in-memory parts are large: don't wait for the flush interval */
     bool index_rows_pending_flush; /* the same for index rows of new series */
     bool rows_pending_flush;       /* a writer is full before the second is over */
@@ -106,6 +107,8 @@ struct shard_list {
 void storage_take_rows(struct storage *st, struct shard_list *ret, bool all_locked);
 /* Makes in-memory parts of them, of commit n. Frees the list. flush_lock held. */
 void storage_add_inmemory_parts(struct storage *st, struct shard_list *list, uint64_t commit);
+/* Frees the list and its rows. */
+void storage_release_rows(struct shard_list *list);
 void storage_lock_writers(struct storage *st);
 void storage_unlock_writers(struct storage *st);
 

@@ -210,6 +210,14 @@ void storage_take_rows(struct storage *st, struct shard_list *ret, bool all_lock
     }
 }
 
+void storage_release_rows(struct shard_list *list)
+{
+    for (size_t i = 0; i < list->count; i++)
+        raw_rows_release(&list->shards[i].rows);
+    free(list->shards);
+    *list = (struct shard_list){0};
+}
+
 void storage_add_inmemory_parts(struct storage *st, struct shard_list *list, uint64_t commit)
 {
     if (list->count) {
@@ -227,6 +235,5 @@ void storage_add_inmemory_parts(struct storage *st, struct shard_list *list, uin
         }
         series_ranks_unref(ranks);
     }
-    free(list->shards);
-    *list = (struct shard_list){0};
+    storage_release_rows(list);
 }

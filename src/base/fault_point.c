@@ -16,6 +16,10 @@ void fault_point_reached(const char *name)
     if (!spec || strncmp(spec, name, len) != 0 || (spec[len] != '\0' && spec[len] != ':'))
         return;
     const char *rest = spec + len;
+    if (strcmp(rest, ":sleep") == 0) {
+        usleep(300000);
+        return;
+    }
     long wanted = 1;
     if (*rest == ':' && rest[1] >= '0' && rest[1] <= '9') {
         char *end;

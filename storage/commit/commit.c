@@ -224,7 +224,75 @@ static int commit_cut(struct storage *st, struct error *reterr)
     return publish(st, reterr);
 }
 
-int storage_commit(struct storage *st, struct error *reterr)
+/* Commits and discards take turns. False when the turn didn't come within timeout_ms (negative: no limit). */
+static bool take_turn(struct storage *st, int64_t timeout_ms)
+{
+    int64_t until = clock_monotonic_ms() + timeout_ms, left = 1000;
+    mutex_lock(&st->wake_lock);
+    while (st->commit_running && (timeout_ms < 0 || (left = until - clock_monotonic_ms()) > 0))
+        cond_wait_ms(&st->wake, &st->wake_lock, left);
+    bool mine = !st->commit_running;
+    if (mine)
+        st->commit_running = true;
+    mutex_unlock(&st->wake_lock);
+    return mine;
+}
+
+static void end_turn(struct storage *st)
+{
+    mutex_lock(&st->wake_lock);
+    st->commit_running = false;
+    cond_broadcast(&st->wake);
+    mutex_unlock(&st->wake_lock);
+}
+
+static bool is_inmemory_rows(const struct part *p, void *arg)
+{
+    (void)arg;
+    return p->inmemory != NULL;
+}
+
+static void drop_inmemory_parts(struct storage *st)
+{
+    size_t count;
+    struct partition **partitions = table_partitions(&st->table, &count);
+    for (size_t i = 0; i < count; i++) {
+        struct part_list old = {0};
+        const struct part_list none = {0};
+        part_set_pin(&partitions[i]->data, &old, is_inmemory_rows, NULL);
+        for (size_t k = 0; k < old.count; k++)
+            atomic_fetch_sub(&st->buffered_bytes, old.parts[k]->inmemory->memory_bytes);
+        part_set_replace(&partitions[i]->data, &old, &none);
+        part_list_release(&old);
+    }
+    free(partitions);
+}
+
+int storage_discard_uncommitted(struct storage *st, int64_t timeout_ms, struct error *reterr)
+{
+    if (!take_turn(st, timeout_ms))
+        return error_set(reterr, ERR_CANCELLED, "a commit is under way");
+    struct shard_list list = {0};
+    mutex_lock(&st->flush_lock);
+    storage_lock_writers(st);
+    storage_take_rows(st, &list, true);
+    drop_inmemory_parts(st);
+    mutex_lock(&st->positions_lock);
+    position_table_release(&st->positions);
+    position_table_apply(&st->positions, &st->durable);
+    struct position_table none = {0};
+    position_table_take_changes(&st->positions, &none);
+    position_table_release(&none);
+    mutex_unlock(&st->positions_lock);
+    position_table_release(&st->cut_positions);
+    storage_unlock_writers(st);
+    mutex_unlock(&st->flush_lock);
+    storage_release_rows(&list);
+    end_turn(st);
+    return 0;
+}
+
+static int commit_round(struct storage *st, struct error *reterr)
 {
     if (atomic_load(&st->failed))
         return error_set(reterr, ERR_IO, "the store has failed; see the log");
@@ -249,4 +317,12 @@ int storage_commit(struct storage *st, struct error *reterr)
     atomic_store(&st->flush_ms_last, took);
     atomic_fetch_add(&st->flush_ms_total, took);
     return 0;
+}
+
+int storage_commit(struct storage *st, struct error *reterr)
+{
+    (void)take_turn(st, -1);
+    int r = commit_round(st, reterr);
+    end_turn(st);
+    return r;
 }

@@ -246,6 +246,59 @@ static void a_full_disk_empties_again(void **state)
     }
 }
 
+/* A commit that comes while the 1 s flusher makes a part of index rows waits for them: rows without their
+ * index rows would be on disk, and invisible. */
+static void index_rows_in_flight_are_committed(void **state)
+{
+    (void)state;
+    char *dir = TEMP_DIR();
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        setenv("VARVE_FAULT_POINT", "index.built:sleep", 1);
+        struct storage *st = open_store(dir, NULL, NULL);
+        struct storage_writer *w = storage_writer_new(st);
+        put_messages(w, 0, 50, SERIES);
+        clock_sleep_ms(
+            1150); /* the flusher has taken the rows of the index and sleeps before it lists them */
+        _exit(storage_flush(st, 5000, NULL) == 0 ? 0 : 1);
+    }
+    int status;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    struct reader *r;
+    assert_int_equal(reader_open_dir(&r, dir, NULL), 0);
+    expect_messages(r, 50, SERIES);
+    temp_dir_remove(dir);
+}
+
+static void discarded_rows_are_gone_and_their_positions_back(void **state)
+{
+    (void)state;
+    char *dir = TEMP_DIR();
+    struct storage *st = open_store(dir, NULL, NULL);
+    struct storage_writer *w = storage_writer_new(st);
+    put_messages(w, 0, 10, SERIES);
+    assert_int_equal(storage_flush(st, 5000, NULL), 0);
+    put_messages(w, 10, 20, SERIES);
+    clock_sleep_ms(1200); /* in-memory parts */
+    put_messages(w, 20, 25, SERIES);
+    assert_int_equal(storage_discard_uncommitted(st, 1000, NULL), 0);
+    assert_int_equal(position_of(st), 10);
+    expect_messages(reader_new(st), 10, SERIES);
+    struct storage_position to = {.next = 26};
+    storage_writer_begin(w);
+    assert_int_equal(storage_writer_hand_over(w, "src", 3, 25, &to, NULL), ERR_INVALID);
+    storage_writer_end(w);
+    put_messages(w, 10, 30, SERIES);
+    storage_writer_free(w);
+    assert_int_equal(storage_close(st, NULL), 0);
+    struct reader *r;
+    assert_int_equal(reader_open_dir(&r, dir, NULL), 0);
+    expect_messages(r, 30, SERIES);
+    temp_dir_remove(dir);
+}
+
 static int set_up(void **state)
 {
     (void)state;
@@ -259,12 +312,15 @@ int main(void)
         cmocka_unit_test(killed_at_every_operation),
 #ifdef VARVE_FAULT_POINTS
         cmocka_unit_test(killed_again_at_every_operation_of_the_recovery),
+        cmocka_unit_test(index_rows_in_flight_are_committed),
 #endif
+        cmocka_unit_test(discarded_rows_are_gone_and_their_positions_back),
         cmocka_unit_test(an_io_error_at_every_operation),
         cmocka_unit_test(a_short_write_at_every_operation),
         cmocka_unit_test(a_full_disk_at_every_operation),
         cmocka_unit_test(a_full_disk_empties_again),
     };
     (void)killed_again_at_every_operation_of_the_recovery;
+    (void)index_rows_in_flight_are_committed;
     return cmocka_run_group_tests(tests, set_up, NULL);
 }
