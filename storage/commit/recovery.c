@@ -87,15 +87,14 @@ static int sweep(const struct store_view *view, const struct view_month *m, enum
         return 0;
     struct name_list lists[PART_PLACES] = {0};
     collect(m, lists);
-    struct fs_list entries;
+    struct fs_list entries = {0};
     int r = fs_list_dir(&entries, dir, reterr);
     for (size_t i = 0; r == 0 && i < entries.count; i++) {
         _cleanup_free_ char *path = xasprintf("%s/%s", dir, entries.names[i]);
         if (fs_is_dir(path) && !name_list_has(&lists[place], entries.names[i]))
             r = fs_remove_tree(fs, path, reterr);
     }
-    if (r == 0)
-        fs_list_release(&entries);
+    fs_list_release(&entries);
     for (int i = 0; i < PART_PLACES; i++)
         name_list_release(&lists[i]);
     return r;

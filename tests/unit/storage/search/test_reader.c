@@ -324,10 +324,19 @@ static void what_is_no_store_is_refused(void **state)
     struct error error = {0};
     assert_int_equal(reader_open_dir(&r, "/nonexistent/store", &error), ERR_NOT_FOUND);
     assert_non_null(strstr(error.message, "/nonexistent/store"));
-    char *dir = TEMP_DIR();
-    expect_of(open_dir(dir), false, NULL, 0, INT64_MAX / 2, "");
-    temp_dir_remove(dir);
     reader_free(NULL);
+}
+
+static void a_new_store_is_empty(void **state)
+{
+    (void)state;
+    struct world world = {.dir = TEMP_DIR()};
+    start(&world);
+    expect(&world, NULL, 0, INT64_MAX / 2, "");
+    expect_series(&world, 0, INT64_MAX / 2, "");
+    stop(&world);
+    expect_of(open_dir(world.dir), false, NULL, 0, INT64_MAX / 2, "");
+    temp_dir_remove(world.dir);
 }
 
 static int set_up(void **state)
@@ -346,6 +355,7 @@ int main(void)
         cmocka_unit_test(parts_in_memory_and_files_are_read_together),
         cmocka_unit_test(many_series_are_read_in_batches),
         cmocka_unit_test(what_is_no_store_is_refused),
+        cmocka_unit_test(a_new_store_is_empty),
     };
     return cmocka_run_group_tests(tests, set_up, NULL);
 }
