@@ -38,7 +38,7 @@ static void describe_storage(const struct config *cfg, struct buffer *dst)
     const struct config_storage *storage = &cfg->storage;
     char text[CONFIG_VALUE_TEXT_MAX];
     buffer_printf(dst, "store %s\n", config_shown(cfg, storage->path));
-    append_line(dst, "retention", "%s: older rows and whole months go",
+    append_line(dst, "retention", "%s: older samples are refused",
                 config_format_duration_ms(storage->retention_ms, text));
     append_line(dst, "flush_interval", "%s: this often rows go to disk and offsets are committed",
                 config_format_duration_ms(storage->flush_interval_ms, text));

@@ -206,8 +206,22 @@ static int stop(struct daemon *d)
 
 /* --- signals --- */
 
+/* Parts are read through mappings: what read() would report as an error comes as this signal. */
+static void on_bus_error(int signal_number)
+{
+    static const char text[] =
+        "a part on disk can't be read (SIGBUS): the disk fails, or a file was cut; look at the "
+        "kernel's log, then `varve verify`\n";
+    (void)signal_number;
+    ssize_t written = write(STDERR_FILENO, text, sizeof text - 1);
+    (void)written;
+    _exit(EXIT_FATAL);
+}
+
 static void block_signals(sigset_t *ret_awaited)
 {
+    struct sigaction bus_error = {.sa_handler = on_bus_error};
+    (void)sigaction(SIGBUS, &bus_error, NULL);
     struct sigaction ignore = {.sa_handler = SIG_IGN};
     (void)sigaction(SIGPIPE, &ignore, NULL); /* a reader that hangs up is an error of write() */
     sigemptyset(ret_awaited);

@@ -44,6 +44,15 @@ static void on_disk_full(void *context, bool full, const struct error *error)
         (void)ingest_set_paused(d->ingest, INTAKE_PAUSE_DISK, true);
 }
 
+/* What the store lives with, but somebody should know of. */
+static void on_problem(void *context, const struct error *error)
+{
+    (void)context;
+    log_error(
+        "%s; its month isn't merged any more until the next start (`varve verify` names what is damaged)",
+        error->message);
+}
+
 /* Until the log is open its length is the one that the store found. */
 static uint64_t reject_length(void *context)
 {
@@ -67,6 +76,7 @@ struct storage_hooks daemon_storage_hooks(struct daemon *d)
         .durable = on_durable,
         .fatal = on_fatal,
         .disk_full = on_disk_full,
+        .problem = on_problem,
         .reject_log_length = reject_length,
         .reject_log_sync = sync_rejects,
     };

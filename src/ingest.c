@@ -289,6 +289,11 @@ static int flush(struct intake *in, int64_t timeout_ms, struct error *reterr)
     return r;
 }
 
+static int discard(struct intake *in, int64_t timeout_ms, struct error *reterr)
+{
+    return storage_discard_uncommitted(of_intake(in)->storage, timeout_ms, reterr);
+}
+
 static uint64_t commit_number(struct intake *in)
 {
     return storage_commit_number(of_intake(in)->storage);
@@ -316,6 +321,7 @@ static const struct intake_ops ops = {
     .durable_position = durable_position,
     .set_position = set_position,
     .flush = flush,
+    .discard = discard,
     .commit_number = commit_number,
     .store_id = store_id,
     .paused = paused,

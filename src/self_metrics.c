@@ -32,6 +32,7 @@ static const struct metric_description descriptions[] = {
     {"varve_part_bytes", METRIC_GAUGE, "Bytes of parts, by month and kind"},
     {"varve_index_items", METRIC_GAUGE, "Items of the index, by month"},
     {"varve_merges_active", METRIC_GAUGE, "Merges at work"},
+    {"varve_merges_suspended", METRIC_GAUGE, "Months whose parts aren't merged any more, as one is damaged"},
     {"varve_merges_total", METRIC_COUNTER, "Merges done"},
     {"varve_merged_rows_total", METRIC_COUNTER, "Rows that went through merges"},
     {"varve_series_active", METRIC_GAUGE, "Series known in memory"},
@@ -116,6 +117,7 @@ static void add_storage(struct exposition *x, const struct self_metrics *m)
     exposition_add(x, "varve_disk_full", s->disk_full, NULL);
     for (size_t i = 0; i < s->months_count; i++)
         add_month(x, &s->months[i]);
+    exposition_add(x, "varve_merges_suspended", (double)s->merges_suspended, NULL);
     exposition_add(x, "varve_merges_active", (double)s->merges_active, METRIC_LABELS("kind", "all"));
     exposition_add(x, "varve_merges_total", (double)s->merges_total, NULL);
     exposition_add(x, "varve_merged_rows_total", (double)s->merged_rows_total, NULL);

@@ -145,12 +145,16 @@ int storage_open(struct storage **ret, const struct storage_options *options, st
 {
     struct storage *st = alloc_storage(options);
     struct store_view view = {0};
-    int r = store_dir_acquire(st->table.env.fs, st->root, &view, &st->lock_fd, reterr);
+    bool new_guard = false;
+    int r = store_dir_acquire(st->table.env.fs, st->root, &view, &st->lock_fd, &new_guard, reterr);
     if (r == 0)
         r = open_view(st, &view, reterr);
     store_view_release(&view);
     if (r < 0) {
-        if (st->lock_fd >= 0)
+        if (st->lock_fd >= 0 && new_guard &&
+            st->journal.fd < 0) /* nothing was changed: a stock server may look at it */
+            (void)store_dir_give_back(st->table.env.fs, st->root, st->lock_fd, NULL);
+        else if (st->lock_fd >= 0)
             (void)close(st->lock_fd);
         free_storage(st);
         return r;
@@ -185,11 +189,12 @@ int storage_close(struct storage *st, struct error *reterr)
 
 int storage_recover(const char *path, struct error *reterr)
 {
-    if (!fs_is_dir(path))
-        return error_set(reterr, ERR_NOT_FOUND, "%s: no such directory", path);
+    if (!store_dir_is_store(path))
+        return error_set(reterr, ERR_NOT_FOUND, "%s: there's no store here", path);
     struct store_view view = {0};
     int lock_fd;
-    int r = store_dir_acquire(&fs_posix, path, &view, &lock_fd, reterr);
+    bool new_guard;
+    int r = store_dir_acquire(&fs_posix, path, &view, &lock_fd, &new_guard, reterr);
     if (r < 0)
         return r;
     store_view_release(&view);

@@ -49,9 +49,17 @@ static void id_to_text(const uint8_t id[STORE_ID_BYTES], char text[2 * STORE_ID_
     text[2 * STORE_ID_BYTES] = '\0';
 }
 
-/* Whose guard stands there: *ret_ours, or ERR_INVALID for an unfinished vmrestore. ERR_NOT_FOUND without one.
+static char *guard_text(const uint8_t id[STORE_ID_BYTES])
+{
+    char text[2 * STORE_ID_BYTES + 1];
+    id_to_text(id, text);
+    return xasprintf(FILE_GUARD_TEXT "%s\n", text);
+}
+
+/* Whose guard stands there: 0 for this store's, ERR_INVALID for an unfinished vmrestore or another store's.
+ * ERR_NOT_FOUND without one.
  */
-static int read_guard(const char *root, struct error *reterr)
+static int check_guard(const char *root, const struct store_view *view, struct error *reterr)
 {
     _cleanup_free_ char *path = xasprintf("%s/" FILE_GUARD, root);
     struct buffer text = {0};
@@ -63,6 +71,13 @@ static int read_guard(const char *root, struct error *reterr)
                       "%s: an unfinished vmrestore; finish it (run vmrestore again) or delete the file if "
                       "the data is whole",
                       path);
+    _cleanup_free_ char *ours = guard_text(view->state.store_id);
+    if (r == 0 && (!view->has_checkpoint || strcmp(buffer_cstr(&text), ours) != 0))
+        r = error_set(reterr, ERR_INVALID,
+                      "%s: it's not the guard of the store in this directory (varve/checkpoint is missing or "
+                      "another's); "
+                      "was it copied from elsewhere?",
+                      path);
     buffer_release(&text);
     return r;
 }
@@ -70,10 +85,8 @@ static int read_guard(const char *root, struct error *reterr)
 static int write_guard(const struct fs *fs, const char *root, const uint8_t id[STORE_ID_BYTES],
                        struct error *reterr)
 {
-    char text[2 * STORE_ID_BYTES + 1];
-    id_to_text(id, text);
     _cleanup_free_ char *path = xasprintf("%s/" FILE_GUARD, root);
-    _cleanup_free_ char *content = xasprintf(FILE_GUARD_TEXT "%s\n", text);
+    _cleanup_free_ char *content = guard_text(id);
     return fs_replace_file(fs, path, content, strlen(content), reterr);
 }
 
@@ -116,17 +129,24 @@ static int make_layout(const struct fs *fs, const char *root, struct error *rete
     return r;
 }
 
-static int acquire_locked(const struct fs *fs, const char *root, struct store_view *view,
+static int acquire_locked(const struct fs *fs, const char *root, struct store_view *view, bool *ret_new_guard,
                           struct error *reterr)
 {
-    int guard = read_guard(root, reterr);
-    if (guard < 0 && guard != ERR_NOT_FOUND)
-        return guard;
+    _cleanup_free_ char *guard_path = xasprintf("%s/" FILE_GUARD, root);
+    struct error guard_error = {0};
+    /* An unfinished restore explains whatever else is odd, so it's named first. */
     int r = store_view_load(view, root, reterr);
+    int guard = check_guard(root, view, &guard_error);
+    if (guard < 0 && guard != ERR_NOT_FOUND) {
+        if (reterr)
+            *reterr = guard_error;
+        return guard;
+    }
     if (r == 0)
         r = make_layout(fs, root, reterr);
     if (r < 0)
         return r;
+    *ret_new_guard = guard == ERR_NOT_FOUND && !view->has_journal;
     if (!view->has_checkpoint) {
         _cleanup_free_ char *path = xasprintf("%s/" FILE_CHECKPOINT, root);
         if (getrandom(view->state.store_id, STORE_ID_BYTES, 0) != STORE_ID_BYTES)
@@ -136,7 +156,7 @@ static int acquire_locked(const struct fs *fs, const char *root, struct store_vi
             return r;
         view->has_checkpoint = true;
     }
-    if (guard == ERR_NOT_FOUND)
+    if (!fs_exists(guard_path))
         r = write_guard(fs, root, view->state.store_id, reterr);
     if (r == 0)
         r = store_view_recover(view, fs, reterr);
@@ -144,7 +164,7 @@ static int acquire_locked(const struct fs *fs, const char *root, struct store_vi
 }
 
 int store_dir_acquire(const struct fs *fs, const char *root, struct store_view *view, int *ret_lock_fd,
-                      struct error *reterr)
+                      bool *ret_new_guard, struct error *reterr)
 {
     int fd;
     int r = fs_make_dirs(fs, root, true, reterr);
@@ -152,7 +172,7 @@ int store_dir_acquire(const struct fs *fs, const char *root, struct store_view *
         r = store_dir_lock(root, false, &fd, reterr);
     if (r < 0)
         return r;
-    r = acquire_locked(fs, root, view, reterr);
+    r = acquire_locked(fs, root, view, ret_new_guard, reterr);
     if (r < 0) {
         store_view_release(view);
         (void)close(fd);
@@ -170,4 +190,11 @@ int store_dir_give_back(const struct fs *fs, const char *root, int lock_fd, stru
         r = fs->ops->sync_dir(fs, root, reterr);
     (void)close(lock_fd);
     return r;
+}
+
+bool store_dir_is_store(const char *root)
+{
+    _cleanup_free_ char *varve = xasprintf("%s/" DIR_VARVE, root);
+    _cleanup_free_ char *data = xasprintf("%s/" DIR_DATA, root);
+    return fs_is_dir(varve) || fs_is_dir(data);
 }

@@ -16,10 +16,15 @@
 int store_dir_lock(const char *root, bool shared, int *ret_fd, struct error *reterr);
 
 /* Locks the directory (made if missing), sets the guard, finishes an unclean stop, and fills a zeroed view
- * with what is there then: the first half of opening. A new store gets its id. On failure the lock is given
- * back. */
+ * with what is there then: the first half of opening (*ret_new_guard: the directory was at rest, so that the
+ * guard may go again if the second half fails). A new store gets its id. On failure the lock is given back.
+ */
 int store_dir_acquire(const struct fs *fs, const char *root, struct store_view *view, int *ret_lock_fd,
-                      struct error *reterr);
+                      bool *ret_new_guard, struct error *reterr);
+
+/* Whether a store or a snapshot is there at all: what only looks mustn't take a mistyped name for an empty
+ * store. */
+bool store_dir_is_store(const char *root);
 
 /* Removes the guard and gives the lock back: the directory is then what a stock server expects. */
 int store_dir_give_back(const struct fs *fs, const char *root, int lock_fd, struct error *reterr);

@@ -31,6 +31,8 @@ void thread_start(struct thread *t, const char *name, void (*fn)(void *arg), voi
 
     sigset_t all, old;
     sigfillset(&all);
+    sigdelset(&all, SIGBUS); /* a fault of the thread's own, whose handler names it */
+    sigdelset(&all, SIGSEGV);
     pthread_sigmask(SIG_SETMASK, &all, &old);
     int r = pthread_create(&t->native, NULL, trampoline, s);
     pthread_sigmask(SIG_SETMASK, &old, NULL);

@@ -1,4 +1,4 @@
-/* Named threads. All signals are blocked in them: the main thread takes signals. */
+/* Named threads. All signals but faults are blocked in them: the main thread takes signals. */
 #ifndef VARVE_BASE_THREAD_H
 #define VARVE_BASE_THREAD_H
 

@@ -36,8 +36,8 @@ static int inspect_part(const struct view_month *m, const struct view_part *vp, 
 static int open_view(struct inspection *in, const char *dir, struct error *reterr)
 {
     in->lock_fd = -1;
-    int r = fs_is_dir(dir) ? store_dir_lock(dir, true, &in->lock_fd, reterr)
-                           : error_set(reterr, ERR_NOT_FOUND, "%s: no such directory", dir);
+    int r = store_dir_is_store(dir) ? store_dir_lock(dir, true, &in->lock_fd, reterr)
+                                    : error_set(reterr, ERR_NOT_FOUND, "%s: there's no store here", dir);
     return r < 0 ? r : store_view_load(&in->view, dir, reterr);
 }
 

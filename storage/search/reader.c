@@ -49,8 +49,8 @@ int reader_open_dir(struct reader **ret, const char *dir, struct error *reterr)
     struct reader *r = xcalloc(1, sizeof *r);
     struct store_view view = {0};
     r->lock_fd = -1;
-    int rc = fs_is_dir(dir) ? store_dir_lock(dir, true, &r->lock_fd, reterr)
-                            : error_set(reterr, ERR_NOT_FOUND, "%s: no such directory", dir);
+    int rc = store_dir_is_store(dir) ? store_dir_lock(dir, true, &r->lock_fd, reterr)
+                                     : error_set(reterr, ERR_NOT_FOUND, "%s: there's no store here", dir);
     if (rc == 0)
         rc = store_view_load(&view, dir, reterr);
     if (rc == 0) {

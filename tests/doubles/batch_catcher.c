@@ -187,6 +187,15 @@ static int flush(struct intake *in, int64_t timeout_ms, struct error *reterr)
     return 0;
 }
 
+/* Positions go back to the durable ones; the rows behind them go. */
+static int discard(struct intake *in, int64_t timeout_ms, struct error *reterr)
+{
+    (void)timeout_ms;
+    (void)reterr;
+    batch_catcher_crash(catcher_of(in));
+    return 0;
+}
+
 static uint64_t commit_number(struct intake *in)
 {
     struct batch_catcher *c = catcher_of(in);
@@ -218,6 +227,7 @@ static const struct intake_ops catcher_ops = {
     .durable_position = durable_position,
     .set_position = set_position,
     .flush = flush,
+    .discard = discard,
     .commit_number = commit_number,
     .store_id = store_id,
     .paused = paused,

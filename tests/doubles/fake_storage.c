@@ -171,6 +171,13 @@ int storage_flush(struct storage *st, int64_t timeout_ms, struct error *reterr)
     return 0;
 }
 
+int storage_discard_uncommitted(struct storage *st, int64_t timeout_ms, struct error *reterr)
+{
+    (void)st;
+    (void)timeout_ms;
+    return error_set(reterr, ERR_CANCELLED, "the fake keeps what it has");
+}
+
 uint64_t storage_commit_number(struct storage *st)
 {
     return st->commit_number;
