@@ -85,10 +85,10 @@ struct intake_ops {
      * time ran out or intake is paused (then nothing is lost; the commit goes on). Not between begin and end.
      */
     int (*flush)(struct intake *in, int64_t timeout_ms, struct error *reterr);
-    /* Drops all rows that aren't durable and sets every source's position back to its durable one: for partitions that were
-     * lost to another node while rows of theirs were on their way. All sources are read again from there: their next
-     * hand-over is refused. ERR_CANCELLED when a commit under way doesn't end in time (then nothing happened). Not between
-     * begin and end. */
+    /* Drops all rows that aren't durable and sets every source's position back to its durable one: for
+     * partitions that were lost to another node while rows of theirs were on their way. All sources are read
+     * again from there: their next hand-over is refused. ERR_CANCELLED when a commit under way doesn't end in
+     * time (then nothing happened). Not between begin and end. */
     int (*discard)(struct intake *in, int64_t timeout_ms, struct error *reterr);
     /* Number of the last durable commit record, and the store's id (hex text): for the group's metadata. */
     uint64_t (*commit_number)(struct intake *in);
