@@ -267,7 +267,7 @@ static int match_month(const struct reader_month *m, struct found *found, int64_
         found, all ? NULL : &wanted, part_of_month ? &on_days : NULL, &deleted, &matched, reterr};
     if (r == 0)
         r = scan_names(&search, &names);
-    struct tsids_scan tsids = {&matched, found->matches->items + first};
+    struct tsids_scan tsids = {&matched, matched.count ? found->matches->items + first : NULL};
     if (r == 0 && matched.count)
         r = scan_tsids(&search, &tsids, reterr);
     free(wanted.ids);
