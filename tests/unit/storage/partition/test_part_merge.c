@@ -83,7 +83,7 @@ static size_t in_memory(struct partition_world *world, uint64_t *ret_rows)
 
 static int merge(struct partition_world *world)
 {
-    return partition_merge_small_parts(create_partition(&world->table, LAST_OF_OCTOBER), PLACE_SMALL, NULL);
+    return partition_merge_parts(create_partition(&world->table, LAST_OF_OCTOBER), PLACE_SMALL, NULL);
 }
 
 static void only_parts_that_a_record_calls_published_are_merged(void **state)
@@ -133,7 +133,7 @@ static void parts_in_memory_and_of_the_other_place_are_left_alone(void **state)
     for (uint64_t n = 8; n < 20; n++)
         partition_add_inmemory_part(pt, rows_part(&world, series, LAST_OF_OCTOBER, ROWS), n, 0);
     assert_int_equal(merge(&world), 0);
-    assert_int_equal(partition_merge_small_parts(pt, PLACE_INDEX, NULL), 0);
+    assert_int_equal(partition_merge_parts(pt, PLACE_INDEX, NULL), 0);
     assert_int_equal(in_memory(&world, &rows), 19);
     world_close(&world);
 }
@@ -198,6 +198,46 @@ static void a_failed_merge_leaves_each_row_once(void **state)
     assert_true(at > 15);
 }
 
+/* The same for the index; what is there twice does no harm in it. */
+static void a_failed_merge_of_the_index_leaves_each_row(void **state)
+{
+    (void)state;
+    int r = -1;
+    for (long at = 1; r < 0; at++) {
+        struct partition_world world;
+        struct fault_fs ffs;
+        uint64_t rows;
+        fault_fs_init(&ffs, FAULT_IO, 0);
+        world_open(&world, &ffs.fs);
+        struct partition *pt = create_partition(&world.table, LAST_OF_OCTOBER);
+        for (uint64_t n = 1; n <= 8; n++) {
+            struct staged_parts staged = {0};
+            struct part_list fresh = {0};
+            const char host[] = {(char)('a' + n), 0};
+            (void)resolve(&world, "m", host, LAST_OF_OCTOBER);
+            assert_int_equal(partition_flush_inmemory_index(pt, n, &staged, NULL), 0);
+            part_list_add(&fresh, part_ref(staged.items[0].part));
+            part_set_replace(&pt->index, &staged.items[0].sources, &fresh);
+            part_list_release(&fresh);
+            assert_int_equal(partition_publish(&staged.items[0], n, NULL), 0);
+            staged_parts_release(&staged);
+        }
+        atomic_store(&world.table.env.published_durable, 8);
+        ffs.at = atomic_load(&ffs.operations) + at;
+        r = partition_merge_parts(pt, PLACE_INDEX, NULL);
+        size_t parts = on_disk(&world, &rows);
+        assert_true(parts == 8 || parts == 1);
+        if (r < 0)
+            assert_int_equal(partition_merge_parts(pt, PLACE_INDEX, NULL), 1);
+        assert_int_equal(on_disk(&world, &rows), 1);
+        world_restart(&world);
+        for (char c = 'b'; c <= 'i'; c++)
+            (void)resolve(&world, "m", (const char[]){c, 0}, LAST_OF_OCTOBER);
+        assert_int_equal(series_lookup_new_series(world.lookup), 0);
+        world_close(&world);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -205,6 +245,7 @@ int main(void)
         cmocka_unit_test(parts_in_memory_and_of_the_other_place_are_left_alone),
         cmocka_unit_test(a_failed_publication_is_repeated),
         cmocka_unit_test(a_failed_merge_leaves_each_row_once),
+        cmocka_unit_test(a_failed_merge_of_the_index_leaves_each_row),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
