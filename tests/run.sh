@@ -71,7 +71,7 @@ step bench-ingest  full  release 3600 "CPU, memory and bytes beside VictoriaMetr
 
 # ---------------------------------------------------------------- what the steps call
 build() { # PRESET
-  cmake --preset "$1" -B "$BUILD_ROOT/$1" && cmake --build "$BUILD_ROOT/$1" -j "$JOBS"
+  cmake --preset "$1" -B "$BUILD_ROOT/$1" && cmake --build "$BUILD_ROOT/$1" -j "$JOBS" -- -k 0 # all errors, not the first one
 }
 
 unit() { # PRESET: all of ctest but the lint, which is a step of its own
