@@ -1,9 +1,18 @@
 #include "tests/doubles/fake_storage.h"
 
-#include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "src/base/alloc.h"
+
+/* A caller's fault ends the test in a release build too, where assert() is nothing. */
+#define CHECK(condition) ((condition) ? (void)0 : check_failed(#condition, __LINE__))
+
+static _Noreturn void check_failed(const char *condition, int line)
+{
+    fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, line, condition);
+    abort();
+}
 
 struct storage_writer {
     struct storage *st;
@@ -32,19 +41,19 @@ struct storage_writer *storage_writer_new(struct storage *st)
 
 void storage_writer_free(struct storage_writer *w)
 {
-    assert(!w->is_open);
+    CHECK(!w->is_open);
     free(w);
 }
 
 void storage_writer_begin(struct storage_writer *w)
 {
-    assert(!w->is_open);
+    CHECK(!w->is_open);
     w->is_open = true;
 }
 
 void storage_writer_end(struct storage_writer *w)
 {
-    assert(w->is_open);
+    CHECK(w->is_open);
     w->is_open = false;
 }
 
@@ -68,7 +77,7 @@ void storage_set_position(struct storage *st, const void *key, uint32_t key_len,
 {
     struct fake_position *p = find(st, key, key_len);
     if (!p) {
-        assert(st->positions_count < 16 && key_len <= sizeof p->key);
+        CHECK(st->positions_count < 16 && key_len <= sizeof p->key);
         p = &st->positions[st->positions_count++];
         memcpy(p->key, key, key_len);
         p->key_len = key_len;
@@ -79,7 +88,7 @@ void storage_set_position(struct storage *st, const void *key, uint32_t key_len,
 int storage_writer_hand_over(struct storage_writer *w, const void *key, uint32_t key_len, uint64_t from,
                              const struct storage_position *to, struct error *reterr)
 {
-    assert(w->is_open);
+    CHECK(w->is_open);
     const struct fake_position *p = find(w->st, key, key_len);
     if (p && p->position.next != from)
         return error_set(reterr, ERR_INVALID, "not the position stored");
@@ -92,7 +101,7 @@ int storage_writer_series(struct storage_writer *w, const struct metric_label *l
 {
     struct storage *st = w->st;
     struct buffer text = {0};
-    assert(timestamp_ms >= st->min_ms && timestamp_ms <= st->max_ms);
+    CHECK(timestamp_ms >= st->min_ms && timestamp_ms <= st->max_ms);
     st->series_calls++;
     for (size_t i = 0; i < labels_count; i++) {
         buffer_append(&text, labels[i].name, labels[i].name_len);
@@ -120,8 +129,8 @@ int storage_writer_series(struct storage_writer *w, const struct metric_label *l
 
 void storage_writer_register_day(struct storage_writer *w, uint32_t series, int64_t timestamp_ms)
 {
-    assert(series < w->st->series_count);
-    assert(timestamp_ms >= w->st->min_ms && timestamp_ms <= w->st->max_ms);
+    CHECK(series < w->st->series_count);
+    CHECK(timestamp_ms >= w->st->min_ms && timestamp_ms <= w->st->max_ms);
     w->st->day_calls++;
 }
 
@@ -129,7 +138,7 @@ enum storage_row_fate storage_writer_add(struct storage_writer *w, uint32_t seri
                                          struct decimal value)
 {
     struct storage *st = w->st;
-    assert(w->is_open && series < st->series_count);
+    CHECK(w->is_open && series < st->series_count);
     if (timestamp_ms < st->min_ms)
         return ROW_TOO_OLD;
     if (st->keep_rows) {
