@@ -67,7 +67,8 @@ static int sync_rejects(void *context, struct error *reterr)
     struct daemon *d = context;
     struct reject_log *log = atomic_load(&d->opened_reject_log);
     int r = log ? reject_log_sync(log, reterr) : 0;
-    /* A sync that failed isn't repeated, whatever the reason: entries may be lost that the record would promise. */
+    /* A sync that failed isn't repeated, whatever the reason: entries may be lost that the record would
+     * promise. */
     return r < 0 ? ERR_IO : 0;
 }
 

@@ -7,6 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "src/base/clock.h"
+
 static atomic_long arrivals;
 
 void fault_point_reached(const char *name)
@@ -17,7 +19,7 @@ void fault_point_reached(const char *name)
         return;
     const char *rest = spec + len;
     if (strcmp(rest, ":sleep") == 0) {
-        usleep(300000);
+        clock_sleep_ms(300);
         return;
     }
     long wanted = 1;
