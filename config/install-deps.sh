@@ -19,7 +19,7 @@ KAFKA="openjdk-17-jre-headless|openjdk-21-jre-headless|default-jre-headless mave
 QUICKSTART="$BUILD $KAFKA kcat curl"
 # clang and clang-format of version 14 where the release has them, so that formatting doesn't depend on the machine.
 TEST="$QUICKSTART libcmocka-dev git clang libclang-rt-14-dev|libclang-rt-dev clang-format-14|clang-format
-  python3 python3-zstandard python3-yaml util-linux procps libasan8 libubsan1 libtsan2"
+  libfuse3-dev fuse3 python3 python3-zstandard python3-yaml util-linux procps libasan8 libubsan1 libtsan2"
 
 say() { echo "install-deps.sh: $*" >&2; }
 usage() {

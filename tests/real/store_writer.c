@@ -1,0 +1,113 @@
+/*
+ * store_writer - writes messages into a store below a crashfs mount, and into crashfs's record what it knows.
+ *
+ *   store_writer STORE CONTROL COMMITS SEED KILL
+ * CONTROL is crashfs's control file; marks there:
+ *   opened          the store is open
+ *   handed N        rows of messages [0, N) may be on disk from here on
+ *   durable N       the store says that messages [0, N) are durable
+ *   closed          stopped cleanly
+ * Makes so many commits of 1 to 24 messages, from the store's position on. KILL > 0: crashfs kills it at its
+ * KILL-th change of the disk or fsync. Also prints each durable position.
+ */
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tests/real/powercut_messages.h"
+
+struct control {
+    int fd;
+    struct storage *st; /* NULL while it isn't open */
+};
+
+static void tell(const struct control *c, const char *command, uint64_t n)
+{
+    char line[64];
+    int len = snprintf(line, sizeof line, "%s %" PRIu64 "\n", command, n);
+    if (write(c->fd, line, (size_t)len) != len) {
+        perror("control file");
+        exit(1);
+    }
+}
+
+static uint64_t durable_position(struct storage *st)
+{
+    struct storage_position position;
+    return storage_durable_position(st, MESSAGE_SOURCE, strlen(MESSAGE_SOURCE), &position) ? position.next
+                                                                                           : 0;
+}
+
+static void on_durable(void *context, uint64_t commit)
+{
+    (void)commit;
+    struct control *c = context;
+    if (!c->st)
+        return;
+    uint64_t n = durable_position(c->st);
+    tell(c, "mark durable", n);
+    printf("%" PRIu64 "\n", n);
+    fflush(stdout);
+}
+
+static void on_trouble(void *context, const struct error *error)
+{
+    (void)context;
+    fprintf(stderr, "the store says: %s\n", error->message);
+    exit(1);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc != 6) {
+        fprintf(stderr, "usage: store_writer STORE CONTROL COMMITS SEED KILL\n");
+        return 64;
+    }
+    struct control c = {.fd = open(argv[2], O_WRONLY | O_CLOEXEC)};
+    if (c.fd < 0) {
+        perror(argv[2]);
+        return 1;
+    }
+    long commits = strtol(argv[3], NULL, 10);
+    unsigned short seed[3] = {0, 0, (unsigned short)strtol(argv[4], NULL, 10)};
+    long kill_at = strtol(argv[5], NULL, 10);
+    if (kill_at > 0) {
+        char command[32];
+        snprintf(command, sizeof command, "kill %ld", (long)getpid());
+        tell(&c, command, (uint64_t)kill_at);
+    }
+
+    struct storage_options options = message_store_options(argv[1]);
+    options.hooks = (struct storage_hooks){
+        .context = &c, .durable = on_durable, .fatal = on_trouble, .problem = on_trouble};
+    struct error error = {0};
+    struct storage *st;
+    if (storage_open(&st, &options, &error) < 0) {
+        fprintf(stderr, "storage_open: %s\n", error.message);
+        return 1;
+    }
+    c.st = st;
+    uint64_t next = durable_position(st);
+    tell(&c, "mark opened", next);
+    struct storage_writer *w = storage_writer_new(st);
+    for (long i = 0; i < commits; i++) {
+        uint64_t to = next + 1 + (uint64_t)(erand48(seed) * 24);
+        tell(&c, "mark handed", to);
+        put_messages(w, next, to);
+        next = to;
+        if (storage_flush(st, -1, &error) < 0) {
+            fprintf(stderr, "storage_flush: %s\n", error.message);
+            return 1;
+        }
+    }
+    storage_writer_free(w);
+    if (storage_close(st, &error) < 0) {
+        fprintf(stderr, "storage_close: %s\n", error.message);
+        return 1;
+    }
+    tell(&c, "mark closed", next);
+    return 0;
+}

@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# Builds crashfs and nosync.so into the cache; prints CRASHFS=PATH and NOSYNC=PATH (use: eval "$(build.sh)").
+set -euo pipefail
+. "$(dirname "$0")/../common.sh"
+here=$TESTBED/crashfs
+built() { # SOURCE: where the program made of this version of it belongs
+  echo "$TESTBED_CACHE/$(basename "$1" .c)-$(sha256sum "$1" | cut -c1-12)"
+}
+compile() { # OUT COMPILER-ARGUMENT...
+  local out=$1
+  shift
+  [ -x "$out" ] || { "${CC:-cc}" -std=gnu11 -O2 -g -Wall -Wextra -o "$out.$$" "$@" && mv "$out.$$" "$out"; }
+}
+crashfs=$(built "$here/crashfs.c")
+nosync=$(built "$here/nosync.c").so
+testbed_need fusermount3 fuse3
+testbed_need cc gcc libc6-dev
+if [ ! -x "$crashfs" ]; then
+  testbed_need pkg-config pkg-config
+  pkg-config --exists fuse3 || sh "$TESTBED/../../config/install-deps.sh" libfuse3-dev >&2
+  # shellcheck disable=SC2046 -- words on purpose
+  compile "$crashfs" "$here/crashfs.c" $(pkg-config --cflags --libs fuse3)
+fi
+compile "$nosync" -shared -fPIC "$here/nosync.c" -ldl
+echo "CRASHFS=$crashfs"
+echo "NOSYNC=$nosync"
