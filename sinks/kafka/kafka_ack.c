@@ -52,6 +52,16 @@ static void take_answers(struct kafka_consumer *c, int timeout_ms)
     }
 }
 
+/* They didn't go out: send them again next time. */
+static void forget_sent(struct kafka_consumer *c, const rd_kafka_topic_partition_list_t *list)
+{
+    for (int i = 0; i < list->cnt; i++) {
+        struct kafka_partition *p = kafka_partition_find(c, list->elems[i].topic, list->elems[i].partition);
+        if (p)
+            p->commit_sent = -1;
+    }
+}
+
 static void send_durable(struct kafka_consumer *c)
 {
     struct intake *in = c->sink->intake;
@@ -79,6 +89,8 @@ static void send_durable(struct kafka_consumer *c)
         rd_kafka_resp_err_t err = rd_kafka_commit_queue(c->rk, list, c->ack_queue, NULL, NULL);
         if (!err)
             c->commits_outstanding++;
+        else
+            forget_sent(c, list);
     }
     rd_kafka_topic_partition_list_destroy(list);
 }

@@ -214,6 +214,6 @@ void kafka_assignment_sync_pause(struct kafka_consumer *c)
     else
         (void)rd_kafka_resume_partitions(c->rk, list);
     rd_kafka_topic_partition_list_destroy(list);
-    if (!pause)
+    if (!pause && c->pending == KAFKA_PENDING_NONE) /* else it's done once the rebalance is answered */
         kafka_assignment_reseat(c); /* exact, whatever the library made of its own position meanwhile */
 }

@@ -138,7 +138,7 @@ static bool resolve_range(struct kafka_consumer *c, struct kafka_partition *p)
 
 void kafka_check_serve(struct kafka_consumer *c)
 {
-    bool apply = false;
+    bool apply = false, unanswered = false;
     if (c->pending != KAFKA_PENDING_NONE)
         return; /* the library takes the next assignment for the answer to the rebalance */
     for (size_t i = 0; i < c->partitions_count; i++) {
@@ -151,8 +151,13 @@ void kafka_check_serve(struct kafka_consumer *c)
         if (p->halted)
             continue;
         if (p->range_unknown) {
-            if (!resolve_range(c, p) || p->halted)
+            /* One unanswered question a turn: polling and stopping must go on. */
+            if (unanswered || kafka_consumer_stopping(c))
                 continue;
+            if (!resolve_range(c, p) || p->halted) {
+                unanswered = p->range_unknown;
+                continue;
+            }
         }
         p->reattach = false;
         apply = p->dirty = true;

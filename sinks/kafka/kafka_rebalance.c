@@ -23,6 +23,10 @@
 
 /* Static partitions don't need the group: after that long its offsets are taken as unknown. */
 #define GROUP_PATIENCE_MS (10 * SECOND_MS)
+/* A commit under way is waited for that long before rows of lost partitions are dropped. */
+#define KAFKA_DISCARD_MS (2 * SECOND_MS)
+/* A new position's commit is waited for that long at a time; the assignment is answered once it's durable. */
+#define RECORD_MS (2 * SECOND_MS)
 
 static void unassign(struct kafka_consumer *c, const rd_kafka_topic_partition_list_t *list)
 {
@@ -66,17 +70,38 @@ static void pending_done(struct kafka_consumer *c)
     c->pending = KAFKA_PENDING_NONE;
 }
 
-static void flush_and_commit(struct kafka_consumer *c)
+/* True if all rows of the partitions are durable. */
+static bool flush_and_commit(struct kafka_consumer *c)
 {
     struct kafka_sink *s = c->sink;
     struct error error = {0};
+    bool flushed = false;
     if (s->intake->ops->paused(s->intake)) {
         log_warning("sink %s: intake is paused, so partitions are let go without a flush", s->base.name);
     } else if (s->intake->ops->flush(s->intake, KAFKA_FLUSH_MS, &error) < 0) {
         log_warning("sink %s: partitions are let go before their rows are durable: %s", s->base.name,
                     error.message);
+    } else {
+        flushed = true;
     }
     kafka_ack_now(c, KAFKA_COMMIT_MS);
+    return flushed;
+}
+
+/* Another node reads these partitions from what is durable: rows of theirs that are on their way must not
+ * become durable here, too. */
+static void discard_rows(struct kafka_consumer *c)
+{
+    struct kafka_sink *s = c->sink;
+    struct error error = {0};
+    if (s->intake->ops->discard(s->intake, KAFKA_DISCARD_MS, &error) < 0)
+        log_warning("sink %s: rows of lost partitions can't be dropped any more (%s): another node may store "
+                    "them, too",
+                    s->base.name, error.message);
+    else
+        log_info(
+            "sink %s: rows that weren't durable yet are dropped, and read again from the store's positions",
+            s->base.name);
 }
 
 static void serve_revoke(struct kafka_consumer *c)
@@ -84,8 +109,7 @@ static void serve_revoke(struct kafka_consumer *c)
     rd_kafka_topic_partition_list_t *list = c->pending_list;
     bool lost = rd_kafka_assignment_lost(c->rk) != 0;
     log_info("sink %s: %s %d partition(s)", c->sink->base.name, lost ? "lost" : "giving up", list->cnt);
-    if (!lost && list->cnt)
-        flush_and_commit(c);
+    bool durable = list->cnt == 0 || (!lost && flush_and_commit(c));
 
     /* Incrementally, only what the library has: a halted partition isn't there. */
     rd_kafka_topic_partition_list_t *attached = rd_kafka_topic_partition_list_new(list->cnt);
@@ -102,6 +126,8 @@ static void serve_revoke(struct kafka_consumer *c)
     unassign(c, attached);
     rd_kafka_topic_partition_list_destroy(attached);
     pending_done(c);
+    if (!durable)
+        discard_rows(c);
     if (c->partitions_count)
         kafka_assignment_reseat(c);
 }
@@ -194,9 +220,26 @@ static void decide(struct kafka_consumer *c, const rd_kafka_topic_partition_list
         if (start->decision.warn_group_moved)
             log_warning("sink %s: group %s has offset %" PRId64 " for %s/%" PRId32
                         ", set by somebody else; the store's "
-                        "position %" PRId64 " counts. To move it: varve offsets reset",
+                        "position %" PRId64 " counts",
                         s->base.name, s->group, e->offset, e->topic, e->partition, in.own);
     }
+}
+
+/* Where partitions start for the first time is recorded at once: a sink that was killed before its first
+ * commit must not decide anew (`latest` would be later). */
+static int record_starts(struct kafka_consumer *c, struct start *starts, size_t count, struct error *reterr)
+{
+    struct intake *in = c->sink->intake;
+    bool durable = true;
+    for (size_t i = 0; i < count; i++) {
+        const struct kafka_partition *p = starts[i].p;
+        struct sink_position position = kafka_position_encode(starts[i].decision.offset, NULL);
+        if (starts[i].decision.record)
+            in->ops->set_position(in, p->key.data, (uint32_t)p->key.len, &position);
+        durable &= in->ops->durable_position(in, p->key.data, (uint32_t)p->key.len, &position) &&
+                   !starts[i].decision.record;
+    }
+    return durable ? 0 : in->ops->flush(in, RECORD_MS, reterr);
 }
 
 static void begin_partitions(struct kafka_consumer *c, struct start *starts, size_t count)
@@ -212,10 +255,7 @@ static void begin_partitions(struct kafka_consumer *c, struct start *starts, siz
         const struct kafka_start_decision *d = &starts[i].decision;
         p->next = d->offset;
         p->dirty = true;
-        if (d->record) {
-            struct sink_position position = kafka_position_encode(d->offset, NULL);
-            s->intake->ops->set_position(s->intake, p->key.data, (uint32_t)p->key.len, &position);
-        } else {
+        if (!d->record) {
             p->check = kafka_position_fingerprint(&starts[i].own, &p->expected);
         }
         if (count <= 16)
@@ -271,6 +311,8 @@ static void serve_assign(struct kafka_consumer *c)
         decide(c, list, later, starts);
         r = ask_offsets(c, starts, count, &error);
     }
+    if (r == 0 && !kafka_consumer_stopping(c))
+        r = record_starts(c, starts, count, &error);
     if (kafka_consumer_stopping(c)) {
         /* What isn't begun isn't ours. */
     } else if (r == 0) {
@@ -281,6 +323,7 @@ static void serve_assign(struct kafka_consumer *c)
         begin_partitions(c, starts, count);
         kafka_assignment_reseat(c);
         pending_done(c);
+        atomic_store(&c->ack_due, true); /* an acknowledgement may have come while there was no partition */
         if (restarted)
             rejoin_for_added_partitions(c);
     } else if (!c->pending_said) {

@@ -34,8 +34,7 @@ struct kafka_start_decision {
     enum kafka_start_source source;
     int64_t offset;        /* of FROM_OWN and FROM_GROUP */
     bool record;           /* a decision, not our own position: into the store at once */
-    bool warn_group_moved; /* somebody moved the group's offset and we don't follow: name `varve offsets
-                              reset` */
+    bool warn_group_moved; /* somebody moved the group's offset, and we don't follow */
 };
 
 struct kafka_start_decision kafka_start_decide(const struct kafka_start_input *in);
