@@ -100,10 +100,22 @@ static void destroy_client(void *arg)
         kafka_sink_release(s);
 }
 
-/* The library waits for its threads, and one of those may wait for a name server: not longer than we can. If
- * it does take longer, consumer and sink stay allocated (kafka_sink.c), and the process is about to end
- * anyway. */
-static void destroy_in_time(struct kafka_consumer *c)
+static bool wait_destroyed(struct kafka_consumer *c, int64_t deadline)
+{
+    struct kafka_sink *s = c->sink;
+    mutex_lock(&s->lock);
+    while (!atomic_load(&c->destroyed) && left_until(deadline))
+        (void)cond_wait_ms(&s->stop_changed, &s->lock, left_until(deadline));
+    bool destroyed = atomic_load(&c->destroyed);
+    mutex_unlock(&s->lock);
+    return destroyed;
+}
+
+/* The library waits for its threads, and one of those may wait for a name server: not longer than we can when
+ * the sink is stopping. If it does take longer, consumer and sink stay allocated (kafka_sink.c), and the
+ * process is about to end anyway; false then. A sink that isn't stopping waits for the end, since the library
+ * still uses the consumer. */
+static bool destroy_in_time(struct kafka_consumer *c)
 {
     struct kafka_sink *s = c->sink;
     struct destruction *d = xmalloc(sizeof *d);
@@ -111,15 +123,17 @@ static void destroy_in_time(struct kafka_consumer *c)
     if (c->pending_list)
         rd_kafka_topic_partition_list_destroy(c->pending_list);
     c->pending_list = NULL;
+    c->pending = KAFKA_PENDING_NONE;
     rd_kafka_queue_destroy(c->queue);
     rd_kafka_queue_destroy(c->ack_queue);
 
     struct thread helper = {0};
     thread_start(&helper, "kafka-destroy", destroy_client, d);
-    int64_t deadline = clock_monotonic_ms() + KAFKA_DESTROY_MS;
+    bool destroyed = false;
+    while (!destroyed && !kafka_consumer_stopping(c))
+        destroyed = wait_destroyed(c, clock_monotonic_ms() + KAFKA_POLL_MS);
+    (void)wait_destroyed(c, clock_monotonic_ms() + KAFKA_DESTROY_MS);
     mutex_lock(&s->lock);
-    while (!atomic_load(&c->destroyed) && left_until(deadline))
-        (void)cond_wait_ms(&s->stop_changed, &s->lock, left_until(deadline));
     c->late = !atomic_load(&c->destroyed);
     s->late += c->late;
     bool late = c->late;
@@ -131,6 +145,63 @@ static void destroy_in_time(struct kafka_consumer *c)
         (void)pthread_detach(helper.native);
         log_warning("sink %s: librdkafka takes long to end; not waiting for it", s->base.name);
     }
+    return !late;
+}
+
+/* True when it's time to begin anew with another client.
+ *
+ * librdkafka (rd_kafka_cgrp_coord_update, the same in 2.0.2 and 2.16) goes on connecting to the address that
+ * the group's coordinator had when its broker comes back at another one under the same id: no heartbeat and
+ * no commit gets through any more, and the session times out. */
+static bool coordinator_is_lost(struct kafka_consumer *c)
+{
+    int64_t now = clock_monotonic_ms();
+    mutex_lock(&c->lock);
+    bool moved = c->coordinator_moved_ms && now - c->coordinator_moved_ms >= KAFKA_MOVED_MS;
+    mutex_unlock(&c->lock);
+    return moved && (!c->reopened_ms || now - c->reopened_ms >= KAFKA_REOPEN_MS);
+}
+
+/* The settings were good before; but a certificate may be being replaced just now. */
+static void open_until_it_works(struct kafka_consumer *c)
+{
+    struct kafka_sink *s = c->sink;
+    bool said = false;
+    while (!kafka_consumer_stopping(c)) {
+        struct error error = {0};
+        if (kafka_client_open(c, &error) == 0)
+            return;
+        if (!said)
+            log_error("sink %s: can't connect anew: %s; trying on", s->base.name, error.message);
+        said = true;
+        int64_t deadline = clock_monotonic_ms() + SECOND_MS;
+        while (left_until(deadline) && !kafka_consumer_stopping(c))
+            clock_sleep_ms(20);
+    }
+}
+
+/* Another client with the same static membership: the group gives it the same partitions at once, and they
+ * begin at the store's positions, as after a restart. What was handed over stays so. False: there's no client
+ * any more, and the sink is stopping. */
+static bool reopen(struct kafka_consumer *c)
+{
+    struct kafka_sink *s = c->sink;
+    log_warning("sink %s: librdkafka doesn't follow the coordinator of group %s to its new address; "
+                "connecting anew",
+                s->base.name, s->group);
+    c->closing = true;
+    kafka_partitions_clear(c);
+    if (!destroy_in_time(c))
+        return false;
+    atomic_store(&c->destroyed, false);
+    mutex_lock(&c->lock);
+    c->coordinator_moved_ms = 0;
+    mutex_unlock(&c->lock);
+    c->reopened_ms = clock_monotonic_ms();
+    c->closing = c->paused = c->rejoin_checked = false;
+    c->commits_outstanding = 0;
+    open_until_it_works(c);
+    return c->rk != NULL;
 }
 
 void kafka_consumer_run(void *arg)
@@ -139,11 +210,15 @@ void kafka_consumer_run(void *arg)
     struct kafka_sink *s = c->sink;
 
     c->worker = s->intake->ops->worker_new(s->intake, s->base.name, s->decoder);
-    while (!kafka_consumer_stopping(c))
+    bool open = true;
+    while (open && !kafka_consumer_stopping(c)) {
         turn(c);
+        if (coordinator_is_lost(c) && !kafka_consumer_stopping(c))
+            open = reopen(c);
+    }
 
-    bool failed = atomic_load(&s->failed) != NULL;
-    if (failed)
+    bool failed = atomic_load(&s->failed) != NULL || !open;
+    if (failed && open)
         kafka_ack_now(c, KAFKA_STOP_MS); /* other threads of a fenced sink: what's durable, then let go */
     while (!failed && !atomic_load(&s->stop))
         wait_for_stop(c);
@@ -158,5 +233,6 @@ void kafka_consumer_run(void *arg)
     kafka_partitions_clear(c);
     s->intake->ops->worker_free(s->intake, c->worker);
     c->worker = NULL;
-    destroy_in_time(c);
+    if (open)
+        (void)destroy_in_time(c);
 }

@@ -23,6 +23,8 @@
 #define KAFKA_COMMIT_MS   3000  /* a revoke waits for the group's commit */
 #define KAFKA_STOP_MS     2000  /* a stop does */
 #define KAFKA_DESTROY_MS  1000
+#define KAFKA_MOVED_MS    4000      /* the coordinator's address is wrong for that long, then begin anew */
+#define KAFKA_REOPEN_MS   60000     /* but not more often than that */
 #define KAFKA_REJECT_HEAD 65536     /* kept of a message that is too large */
 #define KAFKA_CHUNK_BYTES (1 << 20) /* delivered between begin and end */
 #define KAFKA_BATCH_BYTES (8 << 20) /* aimed at for one poll: borrowed payloads pin whole fetch buffers */
@@ -95,6 +97,10 @@ struct kafka_consumer {
     bool pending_said;
     bool rejoin_checked; /* kafka_rebalance.c: once after a start */
 
+    /* kafka_consumer.c, monotonic, 0 for none: since when statistics say that the group's coordinator has
+     * another address, and the last time that the client was made anew for it. */
+    int64_t coordinator_moved_ms, reopened_ms;
+
     atomic_bool ack_due;
     unsigned commits_outstanding;
     bool commit_failing;
@@ -161,6 +167,8 @@ int kafka_conf_new(rd_kafka_conf_t **ret, const struct kafka_sink *s, struct kaf
 
 /* kafka_sink.c: frees a sink that nothing uses any more. */
 void kafka_sink_release(struct kafka_sink *s);
+/* Makes the client and subscribes. Without a client (rk NULL) if that fails. */
+int kafka_client_open(struct kafka_consumer *c, struct error *reterr);
 /* Subscribes, or has the static partitions begun. */
 int kafka_subscribe(struct kafka_consumer *c, struct error *reterr);
 

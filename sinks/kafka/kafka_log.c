@@ -139,6 +139,10 @@ int kafka_on_statistics(rd_kafka_t *rk, char *json, size_t len, void *opaque)
     (void)rk;
     mutex_lock(&c->lock);
     (void)kafka_stats_parse(json, len, &c->stats);
+    if (!c->stats.coordinator_moved)
+        c->coordinator_moved_ms = 0;
+    else if (!c->coordinator_moved_ms)
+        c->coordinator_moved_ms = clock_monotonic_ms();
     mutex_unlock(&c->lock);
     for (size_t i = 0; i < c->stats.brokers_count; i++) {
         if (c->stats.brokers[i].up)

@@ -93,7 +93,16 @@ int kafka_subscribe(struct kafka_consumer *c, struct error *reterr)
     return 0;
 }
 
-static int consumer_open(struct kafka_consumer *c, struct error *reterr)
+/* Of one that has joined no group yet. */
+static void client_close(struct kafka_consumer *c)
+{
+    rd_kafka_queue_destroy(c->queue);
+    rd_kafka_queue_destroy(c->ack_queue);
+    rd_kafka_destroy_flags(c->rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+    c->rk = NULL;
+}
+
+int kafka_client_open(struct kafka_consumer *c, struct error *reterr)
 {
     struct kafka_sink *s = c->sink;
     rd_kafka_conf_t *conf = NULL;
@@ -109,7 +118,10 @@ static int consumer_open(struct kafka_consumer *c, struct error *reterr)
     (void)rd_kafka_poll_set_consumer(c->rk);
     c->queue = rd_kafka_queue_get_consumer(c->rk);
     c->ack_queue = rd_kafka_queue_new(c->rk);
-    return kafka_subscribe(c, reterr);
+    r = kafka_subscribe(c, reterr);
+    if (r < 0)
+        client_close(c);
+    return r;
 }
 
 static struct kafka_consumer *consumer_new(struct kafka_sink *s, unsigned index)
@@ -126,11 +138,8 @@ static void consumer_free(struct kafka_consumer *c)
 {
     if (c->pending_list)
         rd_kafka_topic_partition_list_destroy(c->pending_list);
-    if (c->rk && !c->ran) { /* opened, but its thread never ran */
-        rd_kafka_queue_destroy(c->queue);
-        rd_kafka_queue_destroy(c->ack_queue);
-        rd_kafka_destroy_flags(c->rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
-    }
+    if (c->rk && !c->ran) /* opened, but its thread never ran */
+        client_close(c);
     kafka_partitions_clear(c);
     free(c->partitions);
     free(c->touched);
@@ -145,7 +154,7 @@ static int kafka_start(struct sink *base, struct error *reterr)
 {
     struct kafka_sink *s = kafka_sink_of(base);
     for (unsigned i = 0; i < s->consumers_count; i++) {
-        int r = consumer_open(s->consumers[i], reterr);
+        int r = kafka_client_open(s->consumers[i], reterr);
         if (r < 0)
             return r;
     }
@@ -255,7 +264,7 @@ int kafka_options_check(const struct kafka_sink_options *options, struct error *
     if (r < 0)
         return r;
     struct kafka_sink *s = kafka_sink_of(sink);
-    r = consumer_open(s->consumers[0], reterr); /* reads certificates; connects to nothing yet */
+    r = kafka_client_open(s->consumers[0], reterr); /* reads certificates; connects to nothing yet */
     kafka_free(sink);
     return r;
 }

@@ -129,6 +129,8 @@ static void add_broker(struct kafka_stats *stats, const struct kafka_broker_stat
         struct kafka_broker_stats *known = &stats->brokers[i];
         if (strcmp(known->name, b->name) == 0) { /* the bootstrap entry and the numbered one */
             known->up |= b->up;
+            if (b->id > known->id)
+                known->id = b->id;
             if (b->rtt_avg_us > known->rtt_avg_us)
                 known->rtt_avg_us = b->rtt_avg_us;
             return;
@@ -138,9 +140,10 @@ static void add_broker(struct kafka_stats *stats, const struct kafka_broker_stat
     stats->brokers[stats->brokers_count++] = *b;
 }
 
-static bool parse_broker(struct walk *w, struct kafka_stats *stats)
+static bool parse_broker(struct walk *w, struct kafka_stats *stats,
+                         struct kafka_broker_stats *ret_coordinator)
 {
-    struct kafka_broker_stats b = {0};
+    struct kafka_broker_stats b = {.id = -1};
     struct text key, value;
     bool first = true, logical = false, ok = true;
     if (!take(w, '{'))
@@ -150,6 +153,8 @@ static bool parse_broker(struct walk *w, struct kafka_stats *stats)
             ok = take_string(w, &value);
             if (ok)
                 (void)snprintf(b.name, sizeof b.name, "%.*s", (int)value.len, value.data);
+        } else if (text_is(key, "nodeid")) {
+            ok = take_number(w, &b.id);
         } else if (text_is(key, "source")) {
             ok = take_string(w, &value);
             logical = ok && text_is(value, "logical");
@@ -165,21 +170,37 @@ static bool parse_broker(struct walk *w, struct kafka_stats *stats)
     if (!ok || !take(w, '}'))
         return false;
     /* The group coordinator's connection is a logical broker beside the real one. */
-    if (b.name[0] && !logical)
+    if (b.name[0] && logical)
+        *ret_coordinator = b;
+    else if (b.name[0])
         add_broker(stats, &b);
     return true;
 }
 
+static bool coordinator_moved(const struct kafka_stats *stats, const struct kafka_broker_stats *coordinator)
+{
+    if (coordinator->id < 0 || coordinator->up)
+        return false;
+    for (size_t i = 0; i < stats->brokers_count; i++) {
+        const struct kafka_broker_stats *b = &stats->brokers[i];
+        if (b->id == coordinator->id && b->up)
+            return strcmp(b->name, coordinator->name) != 0;
+    }
+    return false;
+}
+
 static bool parse_brokers(struct walk *w, struct kafka_stats *stats)
 {
+    struct kafka_broker_stats coordinator = {.id = -1};
     struct text key;
     bool first = true;
     if (!take(w, '{'))
         return false;
     while (next_key(w, &first, &key)) {
-        if (!parse_broker(w, stats))
+        if (!parse_broker(w, stats, &coordinator))
             return false;
     }
+    stats->coordinator_moved = coordinator_moved(stats, &coordinator);
     return take(w, '}');
 }
 
@@ -193,6 +214,7 @@ bool kafka_stats_parse(const char *json, size_t len, struct kafka_stats *stats)
     stats->rx_bytes = stats->rx_messages = stats->requests = 0;
     stats->queued = 0;
     stats->brokers_count = 0;
+    stats->coordinator_moved = false;
     if (!take(&w, '{'))
         return false;
     while (ok && next_key(&w, &first, &key)) {

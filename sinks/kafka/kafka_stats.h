@@ -9,6 +9,7 @@
 
 struct kafka_broker_stats {
     char name[128]; /* host:port */
+    int64_t id;     /* -1: a bootstrap address whose broker isn't known yet */
     bool up;
     int64_t rtt_avg_us;
 };
@@ -18,6 +19,9 @@ struct kafka_stats {
     int64_t queued; /* messages and events waiting to be polled */
     struct kafka_broker_stats *brokers;
     size_t brokers_count, brokers_capacity;
+    /* The library connects to the group coordinator at an address that its broker, which is up, no longer has
+     * (librdkafka 2.0.2 keeps it for as long as the coordinator's id stays the same). */
+    bool coordinator_moved;
 };
 
 /* Replaces *stats (zeroed at first). Anything that isn't there is left 0; false if json isn't an object.

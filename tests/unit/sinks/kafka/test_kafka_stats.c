@@ -4,6 +4,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "sinks/kafka/kafka_stats.h"
@@ -47,6 +48,36 @@ static void takes_what_it_needs(void **state)
     kafka_stats_release(&stats);
 }
 
+static bool moved(const char *coordinator, const char *broker)
+{
+    struct kafka_stats stats = {0};
+    char json[1000];
+    int len =
+        snprintf(json, sizeof json,
+                 "{\"brokers\":{\"a\":{\"nodeid\":-1,\"nodename\":\"old:9092\",\"source\":\"configured\","
+                 "\"state\":\"DOWN\"},\"GroupCoordinator\":{%s,\"source\":\"logical\"},\"b\":{%s,"
+                 "\"source\":\"learned\"}}}",
+                 coordinator, broker);
+    assert_true(kafka_stats_parse(json, (size_t)len, &stats));
+    bool result = stats.coordinator_moved;
+    kafka_stats_release(&stats);
+    return result;
+}
+
+static void knows_a_coordinator_that_moved(void **state)
+{
+    (void)state;
+    const char up[] = "\"nodeid\":1,\"nodename\":\"new:9092\",\"state\":\"UP\"";
+    assert_true(moved("\"nodeid\":1,\"nodename\":\"old:9092\",\"state\":\"TRY_CONNECT\"", up));
+    /* the address is the same; connected after all; another broker; none known; its broker is away, too */
+    assert_false(moved("\"nodeid\":1,\"nodename\":\"new:9092\",\"state\":\"TRY_CONNECT\"", up));
+    assert_false(moved("\"nodeid\":1,\"nodename\":\"old:9092\",\"state\":\"UP\"", up));
+    assert_false(moved("\"nodeid\":2,\"nodename\":\"old:9092\",\"state\":\"DOWN\"", up));
+    assert_false(moved("\"nodeid\":-1,\"nodename\":\"\",\"state\":\"INIT\"", up));
+    assert_false(moved("\"nodeid\":1,\"nodename\":\"old:9092\",\"state\":\"DOWN\"",
+                       "\"nodeid\":1,\"nodename\":\"new:9092\",\"state\":\"DOWN\""));
+}
+
 static void every_cut_is_refused(void **state)
 {
     (void)state;
@@ -60,6 +91,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(takes_what_it_needs),
+        cmocka_unit_test(knows_a_coordinator_that_moved),
         cmocka_unit_test(every_cut_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
