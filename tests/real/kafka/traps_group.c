@@ -186,19 +186,20 @@ static void trap_05_revoke_waits_only_for_a_flush_that_can_come(void **state)
     node_start(&a, &o);
     assert_true(batch_catcher_wait(&a.catcher, 100, 20000));
     atomic_store(&a.catcher.pause_reasons, INTAKE_PAUSE_DISK);
+    unsigned flushes = atomic_load(&a.catcher.flushes); /* of the positions that it began at */
     int64_t begun = clock_monotonic_ms();
     node_start(&b, &o);
     assert_true(node_wait_assigned(&b, 1, 20000));
     print_message("           taken over from a paused node in %lld ms\n",
                   (long long)(clock_monotonic_ms() - begun));
     assert_true(clock_monotonic_ms() - begun < 8000);
-    assert_int_equal(atomic_load(&a.catcher.flushes), 0);
+    assert_int_equal(atomic_load(&a.catcher.flushes), flushes);
     (void)node_stop(&b);
     atomic_store(&a.catcher.pause_reasons, 0);
     assert_true(node_wait_assigned(&a, 2, 20000));
     node_start(&b, &o);
     assert_true(node_wait_assigned(&b, 1, 20000));
-    assert_true(atomic_load(&a.catcher.flushes) > 0);
+    assert_true(atomic_load(&a.catcher.flushes) > flushes);
     (void)node_stop(&b);
     (void)node_stop(&a);
     node_close(&a);
@@ -249,14 +250,14 @@ static void trap_13_metadata_round_trips(void **state)
     node_open(&a, "a");
     node_start(&a, &o);
     assert_true(batch_catcher_wait(&a.catcher, 10, 20000));
-    assert_int_equal(committed(o.group, o.topic, 0, NULL, 0), -1001);
+    assert_true(committed(o.group, o.topic, 0, NULL, 0) <= 0); /* where it began, at most */
     node_commit(&a);
-    for (int i = 0; i < 50 && !metadata[0]; i++) {
+    for (int i = 0; i < 50 && committed(o.group, o.topic, 0, NULL, 0) != 5; i++) {
         clock_sleep_ms(100);
         (void)committed(o.group, o.topic, 0, metadata, sizeof metadata);
     }
-    assert_int_equal(committed(o.group, o.topic, 0, NULL, 0), 5);
-    assert_string_equal(metadata, "v1;store-a;1");
+    assert_int_equal(committed(o.group, o.topic, 0, metadata, sizeof metadata), 5);
+    assert_string_equal(metadata, "v1;store-a;2"); /* the first commit recorded where it began */
     /* An operator moves the offset: ours counts, and we say so. */
     (void)node_stop(&a);
     (void)clock_sleep_ms(7000); /* until the static member is gone */
