@@ -77,73 +77,66 @@ static void leave_group(struct kafka_consumer *c, int64_t deadline)
     poll_for_callbacks(c);
 }
 
+/* Of a client; under the sink's lock once its thread runs. */
 struct destruction {
     rd_kafka_t *rk;
-    struct kafka_consumer *c;
+    struct kafka_sink *sink;
+    bool done;
+    bool late; /* nobody waits any more: its thread frees it */
 };
 
 static void destroy_client(void *arg)
 {
     struct destruction *d = arg;
-    struct kafka_consumer *c = d->c;
+    struct kafka_sink *s = d->sink;
     rd_kafka_destroy_flags(d->rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
-    free(d);
-    struct kafka_sink *s = c->sink;
     mutex_lock(&s->lock);
-    atomic_store(&c->destroyed, true);
+    bool late = d->late;
+    d->done = true;
     cond_broadcast(&s->stop_changed);
-    if (c->late)
+    if (late)
         s->late--;
-    bool last = c->late && s->orphaned && !s->late;
+    bool last = late && s->orphaned && !s->late;
     mutex_unlock(&s->lock);
+    if (late)
+        free(d);
     if (last)
         kafka_sink_release(s);
 }
 
-static bool wait_destroyed(struct kafka_consumer *c, int64_t deadline)
-{
-    struct kafka_sink *s = c->sink;
-    mutex_lock(&s->lock);
-    while (!atomic_load(&c->destroyed) && left_until(deadline))
-        (void)cond_wait_ms(&s->stop_changed, &s->lock, left_until(deadline));
-    bool destroyed = atomic_load(&c->destroyed);
-    mutex_unlock(&s->lock);
-    return destroyed;
-}
-
-/* The library waits for its threads, and one of those may wait for a name server: not longer than we can when
- * the sink is stopping. If it does take longer, consumer and sink stay allocated (kafka_sink.c), and the
- * process is about to end anyway; false then. A sink that isn't stopping waits for the end, since the library
- * still uses the consumer. */
+/* The library waits for its threads, and one of those may wait for a name server, or a commit for a
+ * coordinator that doesn't come (as long as a session lasts): not longer than we can. It stops fetching at
+ * once. If it does take longer, it ends in the background; it may still log, so consumer and sink stay
+ * allocated until then (kafka_sink.c). False if so. */
 static bool destroy_in_time(struct kafka_consumer *c)
 {
     struct kafka_sink *s = c->sink;
-    struct destruction *d = xmalloc(sizeof *d);
-    *d = (struct destruction){c->rk, c};
+    struct destruction *d = xcalloc(1, sizeof *d);
+    d->rk = c->rk;
+    d->sink = s;
     if (c->pending_list)
         rd_kafka_topic_partition_list_destroy(c->pending_list);
     c->pending_list = NULL;
     c->pending = KAFKA_PENDING_NONE;
     rd_kafka_queue_destroy(c->queue);
     rd_kafka_queue_destroy(c->ack_queue);
+    c->rk = NULL;
 
     struct thread helper = {0};
     thread_start(&helper, "kafka-destroy", destroy_client, d);
-    bool destroyed = false;
-    while (!destroyed && !kafka_consumer_stopping(c))
-        destroyed = wait_destroyed(c, clock_monotonic_ms() + KAFKA_POLL_MS);
-    (void)wait_destroyed(c, clock_monotonic_ms() + KAFKA_DESTROY_MS);
+    int64_t deadline = clock_monotonic_ms() + KAFKA_DESTROY_MS;
     mutex_lock(&s->lock);
-    c->late = !atomic_load(&c->destroyed);
-    s->late += c->late;
-    bool late = c->late;
+    while (!d->done && left_until(deadline))
+        (void)cond_wait_ms(&s->stop_changed, &s->lock, left_until(deadline));
+    bool late = !d->done;
+    d->late = late;
+    s->late += late;
     mutex_unlock(&s->lock);
-    if (!late) {
-        thread_join(&helper);
-        c->rk = NULL;
-    } else {
+    if (late) {
         (void)pthread_detach(helper.native);
-        log_warning("sink %s: librdkafka takes long to end; not waiting for it", s->base.name);
+    } else {
+        thread_join(&helper);
+        free(d);
     }
     return !late;
 }
@@ -181,9 +174,10 @@ static void open_until_it_works(struct kafka_consumer *c)
 }
 
 /* Another client with the same static membership: the group gives it the same partitions at once, and they
- * begin at the store's positions, as after a restart. What was handed over stays so. False: there's no client
- * any more, and the sink is stopping. */
-static bool reopen(struct kafka_consumer *c)
+ * begin at the store's positions, as after a restart. What was handed over stays so. If the old client
+ * still gets its last commit through, then it's refused, its member having been replaced; with static
+ * partitions it sets the group's offset back until the next one. No client: the sink is stopping. */
+static void reopen(struct kafka_consumer *c)
 {
     struct kafka_sink *s = c->sink;
     log_warning("sink %s: librdkafka doesn't follow the coordinator of group %s to its new address; "
@@ -191,9 +185,7 @@ static bool reopen(struct kafka_consumer *c)
                 s->base.name, s->group);
     c->closing = true;
     kafka_partitions_clear(c);
-    if (!destroy_in_time(c))
-        return false;
-    atomic_store(&c->destroyed, false);
+    (void)destroy_in_time(c);
     mutex_lock(&c->lock);
     c->coordinator_moved_ms = 0;
     mutex_unlock(&c->lock);
@@ -201,7 +193,6 @@ static bool reopen(struct kafka_consumer *c)
     c->closing = c->paused = c->rejoin_checked = false;
     c->commits_outstanding = 0;
     open_until_it_works(c);
-    return c->rk != NULL;
 }
 
 void kafka_consumer_run(void *arg)
@@ -210,15 +201,14 @@ void kafka_consumer_run(void *arg)
     struct kafka_sink *s = c->sink;
 
     c->worker = s->intake->ops->worker_new(s->intake, s->base.name, s->decoder);
-    bool open = true;
-    while (open && !kafka_consumer_stopping(c)) {
+    while (c->rk && !kafka_consumer_stopping(c)) {
         turn(c);
         if (coordinator_is_lost(c) && !kafka_consumer_stopping(c))
-            open = reopen(c);
+            reopen(c);
     }
 
-    bool failed = atomic_load(&s->failed) != NULL || !open;
-    if (failed && open)
+    bool failed = atomic_load(&s->failed) != NULL || !c->rk;
+    if (failed && c->rk)
         kafka_ack_now(c, KAFKA_STOP_MS); /* other threads of a fenced sink: what's durable, then let go */
     while (!failed && !atomic_load(&s->stop))
         wait_for_stop(c);
@@ -233,6 +223,6 @@ void kafka_consumer_run(void *arg)
     kafka_partitions_clear(c);
     s->intake->ops->worker_free(s->intake, c->worker);
     c->worker = NULL;
-    if (open)
-        (void)destroy_in_time(c);
+    if (c->rk && !destroy_in_time(c))
+        log_warning("sink %s: librdkafka takes long to end; not waiting for it", s->base.name);
 }

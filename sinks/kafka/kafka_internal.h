@@ -108,8 +108,6 @@ struct kafka_consumer {
     rd_kafka_resp_err_t last_error; /* of a topic, said once a minute */
     int64_t last_error_ms;
     atomic_llong log_said_ms[32]; /* by hash of the library's facility */
-    atomic_bool destroyed;
-    bool late; /* the library takes its time to end; under the sink's lock */
 };
 
 /* Of topics as they were when the sink first saw them: what isn't there appeared later. */
@@ -155,7 +153,7 @@ struct kafka_sink {
     char **away; /* brokers said to be away, host:port */
     size_t away_count, away_capacity;
     bool all_away;
-    unsigned late; /* consumers whose client isn't destroyed yet */
+    unsigned late; /* clients that nobody waits for, and that aren't destroyed yet */
     bool orphaned; /* freed by the program: the last of those frees it */
 
     atomic_ullong messages, tombstones, empty, gap_records, refused, stale;
