@@ -102,6 +102,7 @@ int cmd_check_run(int argc, char **argv, const struct cmd_check_wiring *wiring)
 
 int cmd_check(int argc, char **argv)
 {
-    static const struct cmd_check_wiring wiring = {.hooks = &sink_factory_config_hooks};
+    static const struct cmd_check_wiring wiring = {.hooks = &sink_factory_config_hooks,
+                                                   .kafka_connect = sink_factory_connect};
     return cmd_check_run(argc, argv, &wiring);
 }

@@ -5,11 +5,6 @@
 #include "sinks/kafka/kafka_sink.h"
 #include "src/base/alloc.h"
 
-const struct config_hooks sink_factory_config_hooks = {
-    .kafka_property_owned = kafka_property_owned,
-    .kafka_property_check = kafka_property_check,
-};
-
 static enum kafka_start_from start_from(enum config_start_at at)
 {
     switch (at) {
@@ -64,8 +59,11 @@ static struct kafka_static_partition *static_partitions(const struct config_sink
     return partitions;
 }
 
-static int new_kafka(struct sink **ret, const struct config *cfg, const struct config_sink *s,
-                     struct intake *intake, struct error *reterr)
+/* Gives the options of a Kafka sink to use; what they point to lives until it returns. */
+static int with_kafka_options(const struct config_sink *s, const char *node,
+                              int (*use)(const struct kafka_sink_options *options, void *context,
+                                         struct error *reterr),
+                              void *context, struct error *reterr)
 {
     struct buffer brokers = {0};
     size_t partitions_count;
@@ -77,7 +75,7 @@ static int new_kafka(struct sink **ret, const struct config *cfg, const struct c
 
     struct kafka_sink_options options = {
         .name = s->name,
-        .node = cfg->node,
+        .node = node,
         .brokers = buffer_cstr(&brokers),
         .topics = (const char *const *)s->topics.items,
         .topics_count = s->topics.count,
@@ -100,7 +98,7 @@ static int new_kafka(struct sink **ret, const struct config *cfg, const struct c
         .properties = properties,
         .properties_count = s->librdkafka_count,
     };
-    int r = options.decoder ? kafka_sink_new(ret, &options, intake, reterr)
+    int r = options.decoder ? use(&options, context, reterr)
                             : error_set(reterr, ERR_INVALID, "format %s isn't built", s->format);
     buffer_release(&brokers);
     free(partitions);
@@ -108,11 +106,59 @@ static int new_kafka(struct sink **ret, const struct config *cfg, const struct c
     return r;
 }
 
+struct new_kafka {
+    struct sink **ret;
+    struct intake *intake;
+};
+
+static int use_for_sink(const struct kafka_sink_options *options, void *context, struct error *reterr)
+{
+    struct new_kafka *n = context;
+    return kafka_sink_new(n->ret, options, n->intake, reterr);
+}
+
+static int use_for_check(const struct kafka_sink_options *options, void *context, struct error *reterr)
+{
+    (void)context;
+    return kafka_options_check(options, reterr);
+}
+
+static int check_sink(const struct config *cfg, const struct config_sink *sink, struct error *reterr)
+{
+    return sink->type == CONFIG_SINK_KAFKA ? with_kafka_options(sink, cfg->node, use_for_check, NULL, reterr)
+                                           : 0;
+}
+
+const struct config_hooks sink_factory_config_hooks = {
+    .kafka_property_owned = kafka_property_owned,
+    .kafka_property_check = kafka_property_check,
+    .sink_check = check_sink,
+};
+
+struct connect_kafka {
+    int64_t timeout_ms;
+    struct buffer *found;
+};
+
+static int use_for_connect(const struct kafka_sink_options *options, void *context, struct error *reterr)
+{
+    struct connect_kafka *c = context;
+    return kafka_connect_check(options, c->timeout_ms, c->found, reterr);
+}
+
+int sink_factory_connect(const struct config_sink *sink, const char *node, int64_t timeout_ms,
+                         struct buffer *found, struct error *reterr)
+{
+    struct connect_kafka c = {timeout_ms, found};
+    return with_kafka_options(sink, node, use_for_connect, &c, reterr);
+}
+
 int sink_factory_new(struct sink **ret, const struct config *cfg, const struct config_sink *sink_cfg,
                      struct intake *intake, struct error *reterr)
 {
-    int r = sink_cfg->type == CONFIG_SINK_KAFKA
-                ? new_kafka(ret, cfg, sink_cfg, intake, reterr)
-                : error_set(reterr, ERR_INVALID, "this type of sink isn't built");
+    int r =
+        sink_cfg->type == CONFIG_SINK_KAFKA
+            ? with_kafka_options(sink_cfg, cfg->node, use_for_sink, &(struct new_kafka){ret, intake}, reterr)
+            : error_set(reterr, ERR_INVALID, "this type of sink isn't built");
     return r < 0 ? error_prefix(reterr, r, "sink %s", sink_cfg->name) : r;
 }

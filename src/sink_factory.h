@@ -13,4 +13,8 @@ extern const struct config_hooks sink_factory_config_hooks;
 int sink_factory_new(struct sink **ret, const struct config *cfg, const struct config_sink *sink_cfg,
                      struct intake *intake, struct error *reterr);
 
+/* Asks a sink's brokers what they have, for `varve check --connect` (struct cmd_check_wiring). */
+int sink_factory_connect(const struct config_sink *sink, const char *node, int64_t timeout_ms,
+                         struct buffer *found, struct error *reterr);
+
 #endif

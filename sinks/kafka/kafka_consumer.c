@@ -152,7 +152,10 @@ static bool coordinator_is_lost(struct kafka_consumer *c)
     mutex_lock(&c->lock);
     bool moved = c->coordinator_moved_ms && now - c->coordinator_moved_ms >= KAFKA_MOVED_MS;
     mutex_unlock(&c->lock);
-    return moved && (!c->reopened_ms || now - c->reopened_ms >= KAFKA_REOPEN_MS);
+    if (!moved || (c->reopened_ms && now - c->reopened_ms < KAFKA_REOPEN_MS))
+        return false;
+    /* The session timed out already: others may have our partitions, and the revoke that comes says so. */
+    return !c->partitions_count || !rd_kafka_assignment_lost(c->rk);
 }
 
 /* The settings were good before; but a certificate may be being replaced just now. */

@@ -256,15 +256,3 @@ int kafka_sink_new(struct sink **ret, const struct kafka_sink_options *options, 
     *ret = &s->base;
     return 0;
 }
-
-int kafka_options_check(const struct kafka_sink_options *options, struct error *reterr)
-{
-    struct sink *sink = NULL;
-    int r = kafka_sink_new(&sink, options, NULL, reterr);
-    if (r < 0)
-        return r;
-    struct kafka_sink *s = kafka_sink_of(sink);
-    r = kafka_client_open(s->consumers[0], reterr); /* reads certificates; connects to nothing yet */
-    kafka_free(sink);
-    return r;
-}

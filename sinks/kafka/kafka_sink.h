@@ -65,9 +65,14 @@ struct kafka_sink_options {
 int kafka_sink_new(struct sink **ret, const struct kafka_sink_options *options, struct intake *intake,
                    struct error *reterr);
 
-/* Whether librdkafka takes these options as a whole: certificates are read, expressions compiled, nothing is
- * connected. For `varve check`. */
+/* Whether librdkafka takes these options as a whole: certificates are read, nothing is connected, no group is
+ * joined. For `varve check`, also beside a running service of the same configuration. */
 int kafka_options_check(const struct kafka_sink_options *options, struct error *reterr);
+
+/* Asks the brokers for their topics, within timeout_ms, and appends to *found what there is ("1 broker; topic
+ * metrics: 4 partitions"). Joins no group. ERR_IO with the library's last words if none answers. */
+int kafka_connect_check(const struct kafka_sink_options *options, int64_t timeout_ms, struct buffer *found,
+                        struct error *reterr);
 
 /* Whether Varve sets that property itself; then *ret_reason says why and what to use instead (static text).
  */
