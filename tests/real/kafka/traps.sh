@@ -12,9 +12,9 @@ finish() {
 }
 trap finish EXIT INT TERM
 cc -O2 -o "$KT" "$testbed/kt.c" -lrdkafka
-mapfile -t ports < <(bash "$testbed/free-port.sh" 2)
-bash "$KAFKA_SH" start "$KAFKA_DIR" --port "${ports[0]}" --ctl-port "${ports[1]}" --heap 1024 --no-auto-create \
-  --set message.max.bytes=200000000 --set socket.request.max.bytes=210000000 --set replica.fetch.max.bytes=200000000 \
-  >/dev/null
-export KAFKA_BOOTSTRAP=127.0.0.1:${ports[0]}
+mapfile -t ports < <(bash "$testbed/free-port.sh" 3)
+options=(--ctl-port "${ports[1]}" --heap 1024 --no-auto-create --set message.max.bytes=200000000
+  --set socket.request.max.bytes=210000000 --set replica.fetch.max.bytes=200000000)
+bash "$KAFKA_SH" start "$KAFKA_DIR" --port "${ports[0]}" "${options[@]}" >/dev/null
+export KAFKA_BOOTSTRAP=127.0.0.1:${ports[0]} KAFKA_OTHER=127.0.0.1:${ports[2]} KAFKA_OPTIONS="${options[*]}"
 "$build/tests/real/kafka/kafka_traps" "$filter"

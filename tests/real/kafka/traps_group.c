@@ -1,6 +1,7 @@
 /* Traps 1 to 5, 8, 13, 14: membership, rebalances, the group's offsets. */
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "src/base/clock.h"
@@ -94,6 +95,72 @@ static void trap_03_stop_and_revoke_without_a_broker(void **state)
     assert_exactly_once(all, 1, "k", 2000);
     (void)node_stop(&a);
     node_close(&a);
+}
+
+/* Waits until the group has all of the topic's two partitions; false after timeout_ms. */
+static bool wait_committed(struct node *n, const struct node_options *o, int64_t end, int64_t timeout_ms)
+{
+    int64_t deadline = clock_monotonic_ms() + timeout_ms;
+    for (;;) {
+        node_commit(n);
+        if (committed(o->group, o->topic, 0, NULL, 0) + committed(o->group, o->topic, 1, NULL, 0) == end)
+            return true;
+        if (clock_monotonic_ms() > deadline)
+            return false;
+        clock_sleep_ms(200);
+    }
+}
+
+/* The group's coordinator keeps its id but not its address, which librdkafka doesn't follow. */
+static void come_back_elsewhere(bool statically, unsigned threads, const char *session_timeout_ms)
+{
+    static struct node a;
+    struct node *const all[] = {&a};
+    char brokers[160];
+    struct node_options o = {.topic = unique("t03m"),
+                             .group = unique("g03m"),
+                             .brokers = brokers,
+                             .statically = statically,
+                             .threads = threads,
+                             .session_timeout_ms = session_timeout_ms};
+    (void)snprintf(brokers, sizeof brokers, "%s,%s", getenv("KAFKA_BOOTSTRAP"), getenv("KAFKA_OTHER"));
+    kt_create(o.topic, 2, NULL);
+    publish(o.topic, "k", 0, 1000, -1);
+    node_open(&a, "a");
+    node_start(&a, &o);
+    assert_true(batch_catcher_wait(&a.catcher, 1000, 20000));
+    assert_true(wait_committed(&a, &o, 1000, 10000));
+
+    kafka_move();
+    int64_t begun = clock_monotonic_ms();
+    publish(o.topic, "k", 1000, 2000, -1);
+    assert_true(batch_catcher_wait(&a.catcher, 2000, 20000));
+    print_message("           records again after %lld ms\n", (long long)(clock_monotonic_ms() - begun));
+    assert_true(wait_committed(&a, &o, 2000, 40000));
+    print_message("           commits again after %lld ms\n", (long long)(clock_monotonic_ms() - begun));
+    publish(o.topic, "k", 2000, 3000, -1);
+    assert_exactly_once(all, 1, "k", 3000);
+    assert_true(wait_committed(&a, &o, 3000, 10000));
+    assert_true(node_stop(&a) < 4500);
+    node_close(&a);
+}
+
+static void trap_03_broker_comes_back_elsewhere(void **state)
+{
+    (void)state;
+    come_back_elsewhere(false, 1, "60000"); /* the usual one: far longer than it may take */
+}
+
+static void trap_03_broker_comes_back_elsewhere_too_late_for_the_session(void **state)
+{
+    (void)state;
+    come_back_elsewhere(false, 1, "6000");
+}
+
+static void trap_03_broker_comes_back_elsewhere_static_partitions(void **state)
+{
+    (void)state;
+    come_back_elsewhere(true, 2, "60000");
 }
 
 /* Nodes come and go under load; each record must be in exactly one store. */
@@ -299,6 +366,9 @@ const struct CMUnitTest group_traps[] = {
     cmocka_unit_test(trap_01_fenced_static_member),
     cmocka_unit_test(trap_02_leaving_takes_an_unsubscribe),
     cmocka_unit_test(trap_03_stop_and_revoke_without_a_broker),
+    cmocka_unit_test(trap_03_broker_comes_back_elsewhere),
+    cmocka_unit_test(trap_03_broker_comes_back_elsewhere_too_late_for_the_session),
+    cmocka_unit_test(trap_03_broker_comes_back_elsewhere_static_partitions),
     cmocka_unit_test(trap_04_rebalance_under_load_eager),
     cmocka_unit_test(trap_04_rebalance_under_load_cooperative),
     cmocka_unit_test(trap_04_committed_is_never_ahead),

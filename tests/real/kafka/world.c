@@ -110,6 +110,18 @@ void kafka_sh(const char *command, const char *args)
         fail_msg("%s", line);
 }
 
+void kafka_move(void)
+{
+    char from[64], to[64], args[512];
+    (void)snprintf(from, sizeof from, "%s", need("KAFKA_BOOTSTRAP"));
+    (void)snprintf(to, sizeof to, "%s", need("KAFKA_OTHER"));
+    (void)snprintf(args, sizeof args, "--keep --port %s %s", strchr(to, ':') + 1, need("KAFKA_OPTIONS"));
+    kafka_sh("stop", "");
+    kafka_sh("start", args);
+    (void)setenv("KAFKA_BOOTSTRAP", to, 1);
+    (void)setenv("KAFKA_OTHER", from, 1);
+}
+
 void broker_signal(int signal)
 {
     char path[512];
@@ -162,7 +174,7 @@ void node_start(struct node *n, const struct node_options *o)
     struct kafka_sink_options options = {
         .name = "plant",
         .node = n->name,
-        .brokers = need("KAFKA_BOOTSTRAP"),
+        .brokers = o->brokers ? o->brokers : need("KAFKA_BOOTSTRAP"),
         .topics = topics,
         .topics_count = o->statically ? 0 : 1,
         .partitions = partitions,

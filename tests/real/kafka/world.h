@@ -21,6 +21,7 @@ struct node {
 
 struct node_options {
     const char *topic;
+    const char *brokers; /* default: where the broker is now */
     const char *group;
     enum kafka_start_from start_from;
     enum kafka_on_topic_recreated on_topic_recreated;
@@ -41,6 +42,9 @@ void publish(const char *topic, const char *prefix, size_t first, size_t end, in
 void publish_one(const char *topic, int partition, const void *payload, size_t len);
 /* kafka.sh COMMAND DIR ... */
 void kafka_sh(const char *command, const char *args);
+/* Stops the broker and starts it, with what it has, on its other port, where the tests find it from then on.
+ */
+void kafka_move(void);
 /* A signal for the broker's process. */
 void broker_signal(int signal);
 /* Offset and metadata committed in the group; -1001 for none. */
