@@ -304,7 +304,7 @@ static void test_many_reasons(void **unused)
 {
     (void)unused;
     static char names[REASONS_MAX + 10][8];
-    struct reason_counts r = {0};
+    struct reason_counts r = {};
     for (uint32_t i = 0; i < REASONS_MAX + 10; i++) {
         snprintf(names[i], sizeof names[i], "r%u", i);
         assert_int_equal(reason_index(&r, names[i]), i < REASONS_MAX - 1 ? i : REASONS_MAX - 1);

@@ -91,7 +91,7 @@ static void test_all_names(void **unused)
     (void)unused;
     struct sink sinks[] = {{&fake_ops, (char[]){"plant"}}, {&fake_ops, (char[]){"edge"}}};
     struct sink *const list[] = {&sinks[0], &sinks[1]};
-    struct intake_counters_list counters = {0};
+    struct intake_counters_list counters = {};
     struct intake_counters *c = intake_counters_take(&counters, "plant");
     counter_add(&c->rows, 12);
     reason_add(&c->rejected, reason_index(&c->rejected, "bad \"quoted\"\nreason\\"), 2);
