@@ -41,7 +41,7 @@ step unit-tsan     quick tsan    900  "unit tests under TSan"                   
 step build-clang   full  -       900  "clang as in dev"                            build clang
 step unit-clang    full  clang   600  "unit tests, compiled by clang"              unit clang
 step build-fuzz    quick -       900  "clang with its warnings and lock analysis, ASan, libFuzzer" build fuzz
-step unit-fuzz     quick fuzz    900  "unit tests, compiled by clang, under its ASan and UBSan" unit fuzz
+step unit-fuzz     full  fuzz    900  "unit tests, compiled by clang, under its ASan and UBSan" unit fuzz
 step fuzz          quick fuzz    900  "each reader and decoder: its corpus, and 10 s of fuzzing" \
                                                      @PYTHON@ tests/fuzz/run.py --build @BUILD@ --seconds 10
 step fuzz-long     full  fuzz    7200 "10 minutes of fuzzing each"  @PYTHON@ tests/fuzz/run.py --build @BUILD@ --seconds 600

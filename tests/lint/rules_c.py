@@ -62,7 +62,7 @@ BANNED = (
     (EVERYWHERE, (), 'localtime gmtime ctime asctime', 'the _r variant'),
     (PRODUCT_FOLDERS, (), 'signal', 'sigaction, or a signalfd'),
     (PRODUCT_FOLDERS, (), 'rand srand random srandom', 'getrandom'),
-    (PRODUCT_FOLDERS, ('src/base/clock.c',), 'usleep sleep nanosleep', 'clock_sleep_ms, or a wait that a stop can end'),
+    (PRODUCT_FOLDERS, ('src/base/clock.c', 'src/base/fault_point.c'), 'usleep sleep nanosleep', 'clock_sleep_ms, or a wait that a stop can end'),
     (PRODUCT_FOLDERS, ('src/base/alloc.c',),
      'malloc calloc realloc reallocarray strdup strndup asprintf vasprintf', 'the x... functions of src/base/alloc.h'),
     (PRODUCT_FOLDERS, ('src/base/clock.c',), 'time gettimeofday', 'src/base/clock.h: tests set that clock'),
