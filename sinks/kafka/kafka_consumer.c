@@ -143,9 +143,9 @@ static bool destroy_in_time(struct kafka_consumer *c)
 
 /* True when it's time to begin anew with another client.
  *
- * librdkafka (rd_kafka_cgrp_coord_update, the same in 2.0.2 and 2.16) goes on connecting to the address that
- * the group's coordinator had when its broker comes back at another one under the same id: no heartbeat and
- * no commit gets through any more, and the session times out. */
+ * librdkafka 2.0.2 goes on connecting to the address that the group's coordinator had when its broker comes
+ * back at another one under the same id (rd_kafka_cgrp_coord_update looks at the id only): no heartbeat and
+ * no commit gets through any more, and the session times out. 2.16 follows by itself. */
 static bool coordinator_is_lost(struct kafka_consumer *c)
 {
     int64_t now = clock_monotonic_ms();
