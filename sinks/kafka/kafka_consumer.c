@@ -138,7 +138,7 @@ void kafka_consumer_run(void *arg)
     struct kafka_consumer *c = arg;
     struct kafka_sink *s = c->sink;
 
-    c->worker = s->intake->ops->worker_new(s->intake, s->base.name, s->decoder);
+    c->worker = s->intake->ops->worker_new(s->intake, s->base.name, s->decoder, &s->decode);
     while (!kafka_consumer_stopping(c))
         turn(c);
 

@@ -1,6 +1,7 @@
 /* The hot path: borrowed payloads through the decoder into the intake. */
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "sinks/kafka/kafka_internal.h"
 #include "src/base/alloc.h"
@@ -54,8 +55,9 @@ static void deliver_message(struct kafka_consumer *c, const struct kafka_partiti
         return;
     }
     sample_batch_clear(&c->batch);
-    struct span payload = span_of(m->payload, m->len);
-    if (s->decoder->decode(&s->decode, payload, &c->batch, &reason) == DECODE_REJECT) {
+    struct message message = {.payload = span_of(m->payload, m->len),
+                              .topic = span_of(p->topic, strlen(p->topic))};
+    if (s->decoder->decode(&s->decode, &message, &c->batch, &reason) == DECODE_REJECT) {
         reject(c, p, m, reason, m->len);
         return;
     }
@@ -70,7 +72,7 @@ static void deliver_message(struct kafka_consumer *c, const struct kafka_partiti
         for (size_t i = 0; i < c->batch.samples_count; i++)
             c->batch.samples[i].timestamp_ms = TIMESTAMP_NONE;
     }
-    in->ops->deliver(in, c->worker, &c->batch, time_ms);
+    in->ops->deliver(in, c->worker, &c->batch, time_ms, NULL);
 }
 
 /* The store has another position than we thought: go on from its own. */

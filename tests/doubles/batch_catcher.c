@@ -27,9 +27,10 @@ static void require(bool condition, const char *what)
 }
 
 static struct intake_worker *worker_new(struct intake *in, const char *sink_name,
-                                        const struct decoder *decoder)
+                                        const struct decoder *decoder, const struct decode_options *options)
 {
     (void)in;
+    (void)options;
     require(sink_name[0] && decoder, "a worker has a sink and a decoder");
     return xcalloc(1, sizeof(struct intake_worker));
 }
@@ -51,9 +52,10 @@ static void begin(struct intake *in, struct intake_worker *w)
 }
 
 static void deliver(struct intake *in, struct intake_worker *w, const struct sample_batch *batch,
-                    int64_t record_time_ms)
+                    int64_t record_time_ms, const struct rendered_labels *extra)
 {
     (void)in;
+    (void)extra;
     require(w->open, "deliver between begin and end");
     for (size_t i = 0; i < batch->groups_count; i++) {
         const struct sample *s = &batch->samples[batch->groups[i].first_sample];

@@ -78,7 +78,8 @@ static void print_groups(const struct decoder *decoder, const struct sample_batc
         const struct sample_group *group = &batch->groups[g];
         for (size_t i = group->first_sample; i < group->first_sample + group->samples_count; i++) {
             const char *reason;
-            if (decoder->labels(group->key, batch->samples[i].field, labels, &reason) < 0) {
+            if (decoder->labels(&(struct decode_options){0}, group->key, batch->samples[i].field, labels,
+                                &reason) < 0) {
                 fprintf(stderr, "influx_dump: labels: %s\n", reason);
                 exit(1);
             }
@@ -97,7 +98,8 @@ int main(int argc, char **argv)
         char *data = read_file(argv[f], &size);
         const char *reason = NULL;
         sample_batch_clear(&batch);
-        decoder->decode(&(struct decode_options){PRECISION_AUTO}, span_of(data, size), &batch, &reason);
+        decoder->decode(&(struct decode_options){PRECISION_AUTO, NULL},
+                        &(struct message){.payload = span_of(data, size)}, &batch, &reason);
         print_groups(decoder, &batch, &labels);
         printf("{\"bad_lines\":[");
         for (size_t i = 0; i < batch.bad_lines_count; i++)
