@@ -335,9 +335,10 @@ bool batch_catcher_wait(struct batch_catcher *c, size_t n, int64_t timeout_ms)
     return true;
 }
 
-static enum decode_result decode(const struct decode_options *options, struct span payload,
+static enum decode_result decode(const struct decode_options *options, const struct message *m,
                                  struct sample_batch *batch, const char **ret_reason)
 {
+    struct span payload = m->payload;
     (void)options;
     if (payload.data[0] == '!') {
         *ret_reason = "bad_message";

@@ -19,8 +19,10 @@
 #include "tests/doubles/fake_storage.h"
 
 /* The key is "name"; a field becomes a label of its own. A field "broken" has no labels. */
-static int fake_labels(struct span key, struct span field, struct label_list *ret, const char **ret_reason)
+static int fake_labels(const struct decode_options *options, struct span key, struct span field,
+                       struct label_list *ret, const char **ret_reason)
 {
+    (void)options;
     if (field.len == 6 && memcmp(field.data, "broken", 6) == 0) {
         *ret_reason = "too_many_labels";
         return ERR_INVALID;
