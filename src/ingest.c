@@ -31,7 +31,7 @@ struct intake_worker {
     int32_t day;
     int64_t min_ms, max_ms; /* limits, as of begin */
 
-    const struct rendered_labels *extra; /* of the message being delivered; NULL or at least one */
+    const struct rendered_labels *extra; /* of the message being delivered; NULL if there's no set */
     struct buffer key;                   /* a group's key and those labels, as the cache's key */
     struct label_list labels;
     struct metric_label *metric_labels;
@@ -233,7 +233,7 @@ static void deliver(struct intake *in, struct intake_worker *w, const struct sam
                     int64_t record_time_ms, const struct rendered_labels *extra)
 {
     (void)in;
-    w->extra = extra && extra->count ? extra : NULL;
+    w->extra = extra && extra->bytes.len ? extra : NULL;
     uint64_t added = 0;
     const struct sample_group *groups = batch->groups;
     size_t count = batch->groups_count;
