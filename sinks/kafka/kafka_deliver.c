@@ -1,7 +1,6 @@
 /* The hot path: borrowed payloads through the decoder into the intake. */
 #include <inttypes.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "sinks/kafka/kafka_internal.h"
 #include "src/base/alloc.h"
@@ -55,8 +54,7 @@ static void deliver_message(struct kafka_consumer *c, const struct kafka_partiti
         return;
     }
     sample_batch_clear(&c->batch);
-    struct message message = {.payload = span_of(m->payload, m->len),
-                              .topic = span_of(p->topic, strlen(p->topic))};
+    struct message message = kafka_message_of(s, p, m);
     if (s->decoder->decode(&s->decode, &message, &c->batch, &reason) == DECODE_REJECT) {
         reject(c, p, m, reason, m->len);
         return;
@@ -64,15 +62,11 @@ static void deliver_message(struct kafka_consumer *c, const struct kafka_partiti
     if (c->batch.bad_lines_count)
         reject_bad_lines(c, p, m);
 
-    rd_kafka_timestamp_type_t type;
-    int64_t time_ms = rd_kafka_message_timestamp(m, &type);
-    if (type == RD_KAFKA_TIMESTAMP_NOT_AVAILABLE || time_ms < 0) {
-        time_ms = TIMESTAMP_NONE;
-    } else if (s->timestamp_from_record) {
+    if (s->timestamp_from_record && message.time_ms != TIMESTAMP_NONE) {
         for (size_t i = 0; i < c->batch.samples_count; i++)
             c->batch.samples[i].timestamp_ms = TIMESTAMP_NONE;
     }
-    in->ops->deliver(in, c->worker, &c->batch, time_ms, NULL);
+    in->ops->deliver(in, c->worker, &c->batch, message.time_ms, kafka_labels_of(c, p, &message));
 }
 
 /* The store has another position than we thought: go on from its own. */
