@@ -55,7 +55,9 @@ static void deliver_message(struct kafka_consumer *c, const struct kafka_partiti
     }
     sample_batch_clear(&c->batch);
     struct message message = kafka_message_of(s, p, m);
-    if (s->decoder->decode(&s->decode, &message, &c->batch, &reason) == DECODE_REJECT) {
+    if (unpack(&c->unpacker, message.payload, unpack_limit(s->max_message_size), &message.payload, &reason) <
+            0 ||
+        s->decoder->decode(&s->decode, &message, &c->batch, &reason) == DECODE_REJECT) {
         reject(c, p, m, reason, m->len);
         return;
     }

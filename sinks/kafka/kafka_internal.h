@@ -10,6 +10,7 @@
 #include <regex.h>
 #include <stdatomic.h>
 
+#include "sinks/decode/unpack.h"
 #include "sinks/kafka/kafka_position.h"
 #include "sinks/kafka/kafka_sink.h"
 #include "sinks/kafka/kafka_start.h"
@@ -85,6 +86,7 @@ struct kafka_consumer {
 
     struct intake_worker *worker;
     struct sample_batch batch;
+    struct unpacker unpacker;
     struct rendered_labels labels; /* of one message, where they may differ */
     rd_kafka_message_t *messages[KAFKA_BATCH_MAX];
     size_t message_size; /* running upper estimate, bytes */

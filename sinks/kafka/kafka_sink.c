@@ -140,6 +140,7 @@ static void consumer_free(struct kafka_consumer *c)
     free(c->touched);
     free(c->selected);
     sample_batch_release(&c->batch);
+    unpacker_release(&c->unpacker);
     rendered_labels_release(&c->labels);
     kafka_stats_release(&c->stats);
     mutex_destroy(&c->lock);
