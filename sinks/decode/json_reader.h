@@ -4,7 +4,7 @@
  *
  * It takes what github.com/valyala/fastjson (v1.6.10) takes, whose leniency is part of what a payload means
  * to VictoriaMetrics: strings may hold any byte (line ends, NULs, broken UTF-8), a number is any run of
- * [0-9.eE+-] (whether it is one, number_is_strict of number.h says) or [+-]?(inf|nan) in any case; white
+ * [0-9.eE+-] (whether it is one, number_parse_strict of number.h says) or [+-]?(inf|nan) in any case; white
  * space is space, tab, CR, LF. Deliberate difference: nesting ends at 64 levels, fastjson's at 300.
  *
  *   struct json_reader r;
