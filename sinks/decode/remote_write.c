@@ -129,7 +129,7 @@ static inline bool read_whole_varint(const uint8_t *p, const uint8_t *end, uint6
 
 static bool read_sample(struct protobuf_bytes message, uint64_t *ret_value, uint64_t *ret_timestamp)
 {
-    struct protobuf_field f;
+    struct protobuf_field f = {0};
     *ret_value = *ret_timestamp = 0;
     while (message.p < message.end) {
         if (!protobuf_read_field(&message, &f))
@@ -147,7 +147,7 @@ static bool read_sample(struct protobuf_bytes message, uint64_t *ret_value, uint
 static inline bool decode_sample(struct protobuf_bytes message, struct sample_batch *batch)
 {
     const uint8_t *p = message.p;
-    uint64_t bits = 0, timestamp = 0;
+    uint64_t bits, timestamp;
     bool plain = message.end - p >= 11 && p[0] == TAG(SAMPLE_VALUE, PROTOBUF_I64) &&
                  p[9] == TAG(SAMPLE_TIMESTAMP, PROTOBUF_VARINT) &&
                  read_whole_varint(p + 10, message.end, &timestamp);
