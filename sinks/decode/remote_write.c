@@ -20,7 +20,7 @@
  *
  * Deliberate difference: native histograms, which stock turns into series of its own naming, are left out;
  * each series of them is a bad line ("native_histogram", numbered by its place in the request) unless nothing
- * else is in the message. Of metadata, which the store doesn't keep, only the framing is looked at.
+ * else is in the message. Metadata isn't kept.
  *
  * The fast way is what encoders write: labels before samples, value before timestamp, and lengths in one
  * byte. Labels that don't lie together are moved together within the unpacked bytes, over samples that were
@@ -49,6 +49,36 @@ enum { LABEL_NAME = 1, LABEL_VALUE = 2 };
 enum { SAMPLE_VALUE = 1, SAMPLE_TIMESTAMP = 2 };
 
 #define TAG(number, wire) ((number) << 3 | (wire))
+
+/* --- metadata --- */
+
+/* MetricMetadata { MetricType type = 1; string metric_family_name = 2, help = 4, unit = 5; uint32 account_id
+ * = 11, project_id = 12; }: not kept, but what is malformed costs the message here as well. */
+static bool check_metadata(struct protobuf_bytes message)
+{
+    struct protobuf_field f;
+    while (message.p < message.end) {
+        if (!protobuf_read_field(&message, &f))
+            return false;
+        switch (f.number) {
+        case 1:
+        case 11:
+        case 12:
+            if (f.wire != PROTOBUF_VARINT || f.value > UINT32_MAX)
+                return false;
+            break;
+        case 2:
+        case 4:
+        case 5:
+            if (f.wire != PROTOBUF_LEN)
+                return false;
+            break;
+        default:
+            break;
+        }
+    }
+    return true;
+}
 
 /* --- labels --- */
 
@@ -280,8 +310,11 @@ static bool decode_request(struct protobuf_bytes request, struct sample_batch *b
             continue;
         if (f.wire != PROTOBUF_LEN)
             return false;
-        if (f.number == REQUEST_METADATA)
+        if (f.number == REQUEST_METADATA) {
+            if (!check_metadata(f.data))
+                return false;
             continue;
+        }
         number++;
         bool histograms;
         if (!decode_series(f.data, batch, &histograms))
