@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "sinks/decode/influx.h"
+#include "sinks/decode/json.h"
 #include "sinks/decode/jsonline.h"
 #include "sinks/decode/remote_write.h"
 #include "sinks/decode/value.h"
@@ -23,6 +24,7 @@ static int labels_influx(const struct decode_options *options, struct span key, 
 static const struct decoder decoders[] = {
     {.name = "influx", .decode = decode_influx, .labels = labels_influx},
     {.name = "prometheus_remote_write", .decode = remote_write_decode, .labels = remote_write_labels},
+    {.name = "json", .decode = json_decode, .labels = json_labels},
     {.name = "jsonline", .decode = jsonline_decode, .labels = jsonline_labels},
     {.name = "value", .decode = value_decode, .labels = value_labels},
 };
