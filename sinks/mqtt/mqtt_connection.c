@@ -58,7 +58,7 @@ static void note_failure(struct connector *c, const char *why)
         return;
     log_warning("sink %s: no connection with %s: %s; trying again", s->base.name, s->uri, why);
     c->was_away = true;
-    snprintf(c->last_why, sizeof c->last_why, "%s", why);
+    snprintf(c->last_why, sizeof c->last_why, "%.255s", why);
 }
 
 /* --- callbacks of paho --- */
