@@ -118,6 +118,7 @@ struct sink_ops {
 struct sink {
     const struct sink_ops *ops;
     char *name;
+    void *made_with; /* of whoever made it: what it borrows */
 };
 
 #endif

@@ -13,4 +13,7 @@ extern const struct config_hooks sink_factory_config_hooks;
 int sink_factory_new(struct sink **ret, const struct config *cfg, const struct config_sink *sink_cfg,
                      struct intake *intake, struct error *reterr);
 
+/* Frees the sink and what it was made with. */
+void sink_factory_free(struct sink *sink);
+
 #endif
