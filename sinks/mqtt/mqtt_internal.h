@@ -56,6 +56,7 @@ struct mqtt_sink {
     struct intake_worker **workers;
     size_t workers_count;
 
+    const struct spool_fs *spool_fs; /* tests put faults there before start; NULL: the real one */
     struct spool *spool;
     char *key; /* of positions */
     struct thread connection_thread, commit_thread, reader_thread;

@@ -12,8 +12,10 @@
 static int start(struct sink *base, struct error *reterr)
 {
     struct mqtt_sink *s = mqtt_sink_of(base);
-    struct spool_options options = {
-        .path = s->spool_path, .max_bytes = s->spool_max_bytes, .keep_unwritten = !mqtt_puback_is_held()};
+    struct spool_options options = {.path = s->spool_path,
+                                    .max_bytes = s->spool_max_bytes,
+                                    .keep_unwritten = !mqtt_puback_is_held(),
+                                    .fs = s->spool_fs};
     int r = spool_open(&s->spool, &options, reterr);
     if (r < 0)
         return error_prefix(reterr, r, "sink %s", base->name);
