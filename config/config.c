@@ -28,8 +28,48 @@ void config_listen_free(struct config_listen *items, size_t count)
     free(items);
 }
 
+static void labels_release(struct config_labels *labels)
+{
+    for (size_t i = 0; i < labels->count; i++) {
+        free(labels->items[i].name);
+        free(labels->items[i].value);
+    }
+    free(labels->items);
+}
+
+static void json_release(struct config_json *json)
+{
+    free(json->each);
+    free(json->time);
+    free(json->name);
+    labels_release(&json->labels);
+    strings_release(&json->fields);
+}
+
+static void mqtt_release(struct config_mqtt *mqtt)
+{
+    for (size_t i = 0; i < mqtt->subscriptions_count; i++) {
+        free(mqtt->subscriptions[i].filter);
+        labels_release(&mqtt->subscriptions[i].labels);
+        json_release(&mqtt->subscriptions[i].json);
+    }
+    free(mqtt->subscriptions);
+    free(mqtt->broker);
+    free(mqtt->client_id);
+    free(mqtt->spool_path);
+    free(mqtt->tls_ca);
+    free(mqtt->tls_cert);
+    free(mqtt->tls_key);
+    free(mqtt->tls_server_name);
+    free(mqtt->username);
+    free(mqtt->password);
+}
+
 static void sink_release(struct config_sink *sink)
 {
+    mqtt_release(&sink->mqtt);
+    labels_release(&sink->labels);
+    json_release(&sink->json);
     free(sink->name);
     strings_release(&sink->brokers);
     strings_release(&sink->topics);
@@ -79,6 +119,19 @@ const char *config_shown(const struct config *cfg, const char *value)
     return value;
 }
 
+/* An empty path is one below the store's. */
+static void fill_in_path(struct config *cfg, char **path, const char *below)
+{
+    if (!cfg->storage.path || !*path || **path)
+        return;
+    size_t length = strlen(cfg->storage.path);
+    bool slash = length && cfg->storage.path[length - 1] == '/';
+    free(*path);
+    *path = xasprintf("%s%s%s", cfg->storage.path, slash ? "" : "/", below);
+    if (config_shown(cfg, cfg->storage.path) != cfg->storage.path)
+        config_mark_secret(cfg, *path);
+}
+
 /* The values that derive from others or from the machine. */
 static void fill_in(struct config *cfg)
 {
@@ -89,13 +142,15 @@ static void fill_in(struct config *cfg)
         free(cfg->node);
         cfg->node = xstrdup(host_name);
     }
-    if (cfg->storage.path && cfg->rejects.path && !*cfg->rejects.path) {
-        free(cfg->rejects.path);
-        size_t length = strlen(cfg->storage.path);
-        bool slash = length && cfg->storage.path[length - 1] == '/';
-        cfg->rejects.path = xasprintf("%s%svarve/rejects", cfg->storage.path, slash ? "" : "/");
-        if (config_shown(cfg, cfg->storage.path) != cfg->storage.path)
-            config_mark_secret(cfg, cfg->rejects.path);
+    fill_in_path(cfg, &cfg->rejects.path, "varve/rejects");
+    for (size_t i = 0; i < cfg->sinks_count; i++) {
+        struct config_sink *sink = &cfg->sinks[i];
+        _cleanup_free_ char *spool = xasprintf("varve/spool/%s", sink->name ? sink->name : "");
+        if (sink->type != CONFIG_SINK_MQTT)
+            continue;
+        if (!sink->mqtt.client_id)
+            sink->mqtt.client_id = xstrdup("");
+        fill_in_path(cfg, &sink->mqtt.spool_path, spool);
     }
 }
 

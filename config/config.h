@@ -22,6 +22,8 @@ enum config_sink_type { CONFIG_SINK_KAFKA, CONFIG_SINK_MQTT };
 enum config_start_at { CONFIG_START_EARLIEST, CONFIG_START_LATEST, CONFIG_START_TIME };
 enum config_on_topic_recreated { CONFIG_RECREATED_STOP, CONFIG_RECREATED_EARLIEST };
 enum config_on_out_of_range { CONFIG_OUT_OF_RANGE_EARLIEST, CONFIG_OUT_OF_RANGE_STOP };
+enum config_mqtt_version { CONFIG_MQTT_5, CONFIG_MQTT_3_1_1 };
+enum config_retained { CONFIG_RETAINED_TIMESTAMPED, CONFIG_RETAINED_KEEP, CONFIG_RETAINED_DROP };
 enum config_timestamp_from { CONFIG_TIMESTAMP_PAYLOAD, CONFIG_TIMESTAMP_RECORD };
 enum config_precision {
     CONFIG_PRECISION_AUTO,
@@ -54,9 +56,60 @@ struct config_start_from {
     int64_t time_ms; /* of CONFIG_START_TIME */
 };
 
+struct config_label {
+    char *name;
+    char *value; /* with references ($topic, ...), or a path */
+};
+
+struct config_labels {
+    struct config_label *items;
+    size_t count;
+};
+
+/* `json:`, texts as written. */
+struct config_json {
+    char *each;
+    char *time;
+    const char *time_format; /* static text */
+    char *name;
+    struct config_labels labels; /* values are paths */
+    struct config_strings fields;
+};
+
+struct config_subscription {
+    char *filter;
+    int qos;
+    const char *format; /* a decoder's name; static text */
+    struct config_labels labels;
+    enum config_timestamp_from timestamp_from;
+    enum config_precision precision;
+    struct config_json json;
+    size_t captures_max; /* the largest $n that labels may refer to */
+};
+
+/* What a sink of type mqtt has beyond its name. */
+struct config_mqtt {
+    char *broker; /* URL */
+    char *client_id;
+    enum config_mqtt_version version;
+    int64_t keepalive_ms;
+    uint32_t receive_maximum;
+    int64_t session_expiry_ms;
+    uint64_t max_packet_size_bytes;
+    enum config_retained retained;
+    char *spool_path; /* absolute; the default is already filled in */
+    uint64_t spool_max_size_bytes;
+    char *tls_ca, *tls_cert, *tls_key, *tls_server_name; /* "" for none */
+    char *username, *password;                           /* "" for none */
+    struct config_subscription *subscriptions;
+    size_t subscriptions_count;
+};
+
+/* Members after mqtt are those of type kafka. */
 struct config_sink {
     char *name;
     enum config_sink_type type;
+    struct config_mqtt mqtt;
     struct config_strings brokers; /* host:port */
     struct config_strings
         topics; /* names and, from ^ on, POSIX extended expressions; none if partitions are set */
@@ -73,6 +126,9 @@ struct config_sink {
     uint64_t max_message_size_bytes;
     enum config_timestamp_from timestamp_from;
     enum config_precision precision;
+    struct config_labels labels;
+    struct config_json json;
+    size_t captures_max; /* the largest $n that labels may refer to: groups of the topics' expressions */
     struct config_property *librdkafka;
     size_t librdkafka_count;
 };
@@ -133,6 +189,12 @@ struct config_hooks {
     bool (*kafka_property_owned)(const char *key, const char **ret_reason);
     /* 0 if librdkafka takes the property with that value, else ERR_INVALID. */
     int (*kafka_property_check)(const char *key, const char *value, struct error *reterr);
+    /* 0 if a label of `labels` can be rendered, else ERR_INVALID. $n reach to captures_max. */
+    int (*label_check)(enum config_sink_type type, const struct config_label *label, size_t captures_max,
+                       struct error *reterr);
+    /* 0 if `json` means something, else ERR_INVALID and the key at fault (static text). */
+    int (*json_check)(const struct config_json *json, size_t captures_max, const char **ret_key,
+                      struct error *reterr);
     /* 0 if the library takes the sink as a whole (certificates, properties that contradict each other),
      * without connecting; else ERR_INVALID. Asked for each sink of a file that has no other errors. */
     int (*sink_check)(const struct config *cfg, const struct config_sink *sink, struct error *reterr);

@@ -53,7 +53,7 @@ static bool path_is_within(const char *path, const char *directory)
     return !strncmp(path, directory, n) && (path[n] == '/' || !path[n]);
 }
 
-static bool check_absolute(struct config_reader *r, const struct config_place *place, struct yaml_position at,
+bool config_check_absolute(struct config_reader *r, const struct config_place *place, struct yaml_position at,
                            const char *path)
 {
     char quoted[CONFIG_QUOTE_MAX];
@@ -73,6 +73,52 @@ static bool check_absolute(struct config_reader *r, const struct config_place *p
     return false;
 }
 
+/* A directory of ours beside the store's files: a stock server deletes or refuses what it doesn't know below
+ * data/ and indexdb/. */
+static void check_path_beside_store(struct config_reader *r, const struct config_place *place,
+                                    struct yaml_position at, const char *path)
+{
+    const char *store = r->cfg->storage.path;
+    char own[STORE_PATH_LENGTH_MAX + 16];
+    if (!path || !config_check_absolute(r, place, at, path))
+        return;
+    snprintf(own, sizeof own, "%.*s/varve", (int)path_length(store), store);
+    bool in_own_folder = path_is_within(path, own) && path_length(path) > strlen(own);
+    if (path_is_within(path, store) && !in_own_folder)
+        config_report(r, at, place,
+                      "lies among the store's own files; write a path below %s/, or outside storage.path",
+                      config_shown(r->cfg, store) == store ? own : "<storage.path>/varve");
+}
+
+static void check_spools(struct config_reader *r, const struct config_place *file,
+                         const struct yaml_node *root)
+{
+    const struct config *cfg = r->cfg;
+    const struct yaml_node *sinks = yaml_node_get(root, "sinks");
+    struct config_place sinks_place = {.parent = file, .name = "sinks"};
+    for (size_t i = 0; i < cfg->sinks_count; i++) {
+        struct config_place sink = {.parent = &sinks_place, .index = i};
+        struct config_place spool = {.parent = &sink, .name = "spool"};
+        struct config_place place = {.parent = &spool, .name = "path"};
+        const char *path = cfg->sinks[i].mqtt.spool_path;
+        const struct yaml_node *node = yaml_node_get(sinks->items[i], "spool");
+        struct yaml_position at = config_position_of(node ? node : sinks->items[i], "path");
+        if (!path || !cfg->sinks[i].name)
+            continue;
+        check_path_beside_store(r, &place, at, path);
+        bool with_rejects = cfg->rejects.path && (path_is_within(path, cfg->rejects.path) ||
+                                                  path_is_within(cfg->rejects.path, path));
+        if (with_rejects)
+            config_report(r, at, &place, "lies in one place with rejects.path; give each its own directory");
+        for (size_t j = 0; j < i; j++) {
+            const char *other = cfg->sinks[j].mqtt.spool_path;
+            if (other && (path_is_within(path, other) || path_is_within(other, path)))
+                config_report(r, at, &place, "lies in one place with that of sinks[%zu]; give each its own",
+                              j);
+        }
+    }
+}
+
 static void check_paths(struct config_reader *r, const struct config_place *file,
                         const struct yaml_node *root)
 {
@@ -83,22 +129,11 @@ static void check_paths(struct config_reader *r, const struct config_place *file
     struct config_place rejects_path = {.parent = &rejects, .name = "path"};
     const struct yaml_node *rejects_node = yaml_node_get(root, "rejects");
     if (!cfg->storage.path ||
-        !check_absolute(r, &storage_path, config_position_of(yaml_node_get(root, "storage"), "path"),
-                        cfg->storage.path))
+        !config_check_absolute(r, &storage_path, config_position_of(yaml_node_get(root, "storage"), "path"),
+                               cfg->storage.path))
         return;
-    struct yaml_position at = config_position_of(rejects_node, "path");
-    if (!cfg->rejects.path || !check_absolute(r, &rejects_path, at, cfg->rejects.path))
-        return;
-    /* A stock server deletes or refuses what it doesn't know below data/ and indexdb/. */
-    char own[STORE_PATH_LENGTH_MAX + 16];
-    snprintf(own, sizeof own, "%.*s/varve", (int)path_length(cfg->storage.path), cfg->storage.path);
-    bool in_own_folder =
-        path_is_within(cfg->rejects.path, own) && path_length(cfg->rejects.path) > strlen(own);
-    if (path_is_within(cfg->rejects.path, cfg->storage.path) && !in_own_folder)
-        config_report(r, at, &rejects_path,
-                      "lies among the store's own files; write a path below %s/, or outside storage.path",
-                      config_shown(cfg, cfg->storage.path) == cfg->storage.path ? own
-                                                                                : "<storage.path>/varve");
+    check_path_beside_store(r, &rejects_path, config_position_of(rejects_node, "path"), cfg->rejects.path);
+    check_spools(r, file, root);
 }
 
 static void check_http(struct config_reader *r, const struct config_place *file, const struct yaml_node *root)
@@ -155,6 +190,7 @@ static void check_sink_identity(struct config_reader *r, const struct config_pla
     const struct config_sink *sinks = r->cfg->sinks;
     const struct yaml_node *node = nodes->items[i];
     struct config_place name = {.parent = place, .name = "name"}, group = {.parent = place, .name = "group"};
+    struct config_place client_id = {.parent = place, .name = "client_id"};
     char quoted[CONFIG_QUOTE_MAX];
     if (sinks[i].name && !consists_of(sinks[i].name, characters, NAME_LENGTH_MAX))
         config_report(r, config_position_of(node, "name"), &name,
@@ -166,6 +202,15 @@ static void check_sink_identity(struct config_reader *r, const struct config_pla
                           "\"%s\" is the name of sinks[%zu] too (line %u); give each sink its own",
                           config_quote(config_shown(r->cfg, sinks[i].name), quoted), j,
                           config_position_of(nodes->items[j], "name").line);
+        const char *client = sinks[i].mqtt.client_id, *other = sinks[j].mqtt.client_id;
+        if (client && *client && other && !strcmp(client, other) && sinks[i].mqtt.broker &&
+            sinks[j].mqtt.broker && !strcmp(sinks[i].mqtt.broker, sinks[j].mqtt.broker))
+            config_report(
+                r, config_position_of(node, "client_id"), &client_id,
+                "\"%s\" is the client_id of sinks[%zu] at the same broker (line %u); give each its own, "
+                "or they throw each other out",
+                config_quote(config_shown(r->cfg, client), quoted), j,
+                config_position_of(nodes->items[j], "client_id").line);
         if (sinks[i].group && sinks[j].group && !strcmp(sinks[i].group, sinks[j].group))
             config_report(r, config_position_of(node, "group"), &group,
                           "\"%s\" is the group of sinks[%zu] too (line %u); give each sink its own",
@@ -196,8 +241,9 @@ void config_check_with_library(struct config_reader *r, const struct yaml_node *
         if (r->hooks->sink_check(cfg, &cfg->sinks[i], &err) == 0)
             continue;
         bool secret = holds_secret(cfg, err.message);
-        config_report(r, sinks->items[i]->position, &place, "%s; see its librdkafka properties",
-                      secret ? "the broker's library refuses it, in words that hold a secret" : err.message);
+        config_report(r, sinks->items[i]->position, &place, "%s%s",
+                      secret ? "the broker's library refuses it, in words that hold a secret" : err.message,
+                      cfg->sinks[i].type == CONFIG_SINK_KAFKA ? "; see its librdkafka properties" : "");
     }
 }
 

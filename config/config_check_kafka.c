@@ -79,24 +79,26 @@ static void check_topic_name(struct config_reader *r, struct yaml_position at,
             config_quote(config_shown(r->cfg, topic), quoted));
 }
 
-/* librdkafka hands expressions to regcomp as POSIX extended ones. */
-static void check_expression(struct config_reader *r, struct yaml_position at,
-                             const struct config_place *place, const char *expression)
+/* How many groups it has. librdkafka hands expressions to regcomp as POSIX extended ones. */
+static size_t check_expression(struct config_reader *r, struct yaml_position at,
+                               const struct config_place *place, const char *expression)
 {
     regex_t regex;
     char reason[128], quoted[CONFIG_QUOTE_MAX];
-    int e = regcomp(&regex, expression, REG_EXTENDED | REG_NOSUB);
+    int e = regcomp(&regex, expression, REG_EXTENDED);
     if (!e) {
+        size_t groups = regex.re_nsub;
         regfree(&regex);
-        return;
+        return groups;
     }
     regerror(e, &regex, reason, sizeof reason);
     config_report(r, at, place, "\"%s\" is not a POSIX extended regular expression: %s; as in ^edge\\.(.*)",
                   config_quote(config_shown(r->cfg, expression), quoted), reason);
+    return 0;
 }
 
 static void check_topics(struct config_reader *r, const struct config_place *sink_place,
-                         const struct config_sink *sink, const struct yaml_node *node)
+                         struct config_sink *sink, const struct yaml_node *node)
 {
     struct config_place place = {.parent = sink_place, .name = "topics"};
     char quoted[CONFIG_QUOTE_MAX];
@@ -104,10 +106,12 @@ static void check_topics(struct config_reader *r, const struct config_place *sin
         struct config_place at = {.parent = &place, .index = i};
         struct yaml_position position = item_position(node, place.name, i);
         const char *topic = sink->topics.items[i];
-        if (*topic == '^')
-            check_expression(r, position, &at, topic);
-        else if (*topic)
+        if (*topic == '^') {
+            size_t groups = check_expression(r, position, &at, topic);
+            sink->captures_max = groups > sink->captures_max ? groups : sink->captures_max;
+        } else if (*topic) {
             check_topic_name(r, position, &at, topic);
+        }
         for (size_t j = 0; *topic && j < i; j++) {
             if (!strcmp(topic, sink->topics.items[j]))
                 config_report(r, position, &at, "\"%s\" is listed twice; keep one",
@@ -149,9 +153,8 @@ static void check_source(struct config_reader *r, const struct config_place *sin
                       "missing; write topics: [metrics], or partitions: {metrics: [0, 1]}");
 }
 
-/* A file that librdkafka will open at start; a directory of certificates will do. */
-static void check_file_property(struct config_reader *r, struct yaml_position at,
-                                const struct config_place *place, const char *path)
+void config_check_readable(struct config_reader *r, struct yaml_position at, const struct config_place *place,
+                           const char *path)
 {
     char quoted[PATH_LENGTH_SHOWN_MAX];
     _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
@@ -200,18 +203,20 @@ static void check_properties(struct config_reader *r, const struct config_place 
         if (r->hooks->kafka_property_owned && r->hooks->kafka_property_owned(property->key, &reason))
             config_report(r, position, &at, "Varve sets this property itself: %s; leave it out", reason);
         else if (is_file_property(property->key) && strcmp(property->value, "probe") != 0)
-            check_file_property(r, position, &at, property->value);
+            config_check_readable(r, position, &at, property->value);
         else
             check_property_value(r, position, &at, property);
     }
 }
 
 void config_check_kafka_sink(struct config_reader *r, const struct config_place *place,
-                             const struct config_sink *sink, const struct yaml_node *node)
+                             struct config_sink *sink, const struct yaml_node *node)
 {
     check_brokers(r, place, sink, node);
     check_source(r, place, node);
     check_topics(r, place, sink, node);
     check_partitions(r, place, sink, node);
     check_properties(r, place, sink, node);
+    config_check_payload(r, place, sink->type, sink->format, &sink->labels, &sink->json, sink->captures_max,
+                         node);
 }

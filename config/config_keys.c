@@ -2,12 +2,14 @@
 
 #include <string.h>
 
-#define AT(member)      .offset = offsetof(struct config, member)
-#define SINK_AT(member) .offset = offsetof(struct config_sink, member)
-#define NOT_BUILT       .flags = CONFIG_KEY_NOT_BUILT
-#define OF_KAFKA        .sinks = CONFIG_OF_KAFKA
-#define OF_MQTT         .sinks = CONFIG_OF_MQTT
-#define OF_BOTH         .sinks = CONFIG_OF_KAFKA | CONFIG_OF_MQTT
+#define AT(member)              .offset = offsetof(struct config, member)
+#define SINK_AT(member)         .offset = offsetof(struct config_sink, member)
+#define NOT_BUILT               .flags = CONFIG_KEY_NOT_BUILT
+#define OF_KAFKA                .sinks = CONFIG_OF_KAFKA
+#define OF_MQTT                 .sinks = CONFIG_OF_MQTT
+#define SUBSCRIPTION_AT(member) .offset = offsetof(struct config_subscription, member)
+#define JSON_AT(member)         .offset = offsetof(struct config_json, member)
+#define OF_BOTH                 .sinks = CONFIG_OF_KAFKA | CONFIG_OF_MQTT
 #define END          \
     {                \
         .name = NULL \
@@ -15,15 +17,15 @@
 
 static const struct config_choice sink_types[] = {
     {"kafka", CONFIG_SINK_KAFKA, true},
-    {"mqtt", CONFIG_SINK_MQTT, false},
+    {"mqtt", CONFIG_SINK_MQTT, true},
     END,
 };
 
 /* The decoders; sinks/decode has their code. */
 static const struct config_choice formats[] = {
-    {"influx", 0, true},      {"prometheus_remote_write", 0, false},
-    {"prometheus", 0, false}, {"json", 0, false},
-    {"jsonline", 0, false},   {"value", 0, false},
+    {"influx", 0, true},      {"prometheus_remote_write", 0, true},
+    {"prometheus", 0, false}, {"json", 0, true},
+    {"jsonline", 0, true},    {"value", 0, true},
     {"graphite", 0, false},   {"opentsdb", 0, false},
     {"csv", 0, false},        {"sparkplug_b", 0, false},
     {"otlp", 0, false},       END,
@@ -85,6 +87,81 @@ static const struct config_key storage_keys[] = {
     END,
 };
 
+static const struct config_choice time_formats[] = {
+    {"auto", 0, true},
+    {"rfc3339", 0, true},
+    {"s", 0, true},
+    {"ms", 0, true},
+    {"us", 0, true},
+    {"ns", 0, true},
+    END,
+};
+
+static const struct config_choice mqtt_versions[] = {
+    {"5", CONFIG_MQTT_5, true},
+    {"3.1.1", CONFIG_MQTT_3_1_1, true},
+    END,
+};
+
+static const struct config_choice retained_answers[] = {
+    {"timestamped", CONFIG_RETAINED_TIMESTAMPED, true},
+    {"keep", CONFIG_RETAINED_KEEP, true},
+    {"drop", CONFIG_RETAINED_DROP, true},
+    END,
+};
+
+/* QoS 2 waits for exactly-once over MQTT. */
+static const struct config_choice qos_levels[] = {
+    {"0", 0, true},
+    {"1", 1, true},
+    {"2", 2, false},
+    END,
+};
+
+static const struct config_key json_keys[] = {
+    {"each", config_read_string, JSON_AT(each), .default_text = "$", .example = "\"$.readings[*]\""},
+    {"time", config_read_string, JSON_AT(time), .default_text = "", .example = "\"$.ts\""},
+    {"time_format", config_read_word, JSON_AT(time_format), .default_text = "auto", .choices = time_formats},
+    {"name", config_read_string, JSON_AT(name), .default_text = "$topic_last", .example = "\"$topic_last\""},
+    {"labels", config_read_labels, JSON_AT(labels), .example = "{device: \"$.device.id\"}"},
+    {"fields", config_read_strings, JSON_AT(fields), .flags = CONFIG_KEY_MAY_BE_EMPTY,
+     .example = "[\"$.temp as temperature\"]"},
+    END,
+};
+
+static const struct config_key spool_keys[] = {
+    {"path", config_read_string, SINK_AT(mqtt.spool_path), .default_text = "",
+     .example = "/var/lib/varve/varve/spool/edge"},
+    {"max_size", config_read_size, SINK_AT(mqtt.spool_max_size_bytes), .default_text = "1GiB",
+     .min_text = "1MiB", .max_text = "16TiB"},
+    END,
+};
+
+static const struct config_key tls_keys[] = {
+    {"ca", config_read_string, SINK_AT(mqtt.tls_ca), .default_text = "", .example = "/etc/varve/ca.pem"},
+    {"cert", config_read_string, SINK_AT(mqtt.tls_cert), .default_text = "",
+     .example = "/etc/varve/edge.pem"},
+    {"key", config_read_string, SINK_AT(mqtt.tls_key), .default_text = "", .example = "/etc/varve/edge.key"},
+    {"server_name", config_read_string, SINK_AT(mqtt.tls_server_name), .default_text = "",
+     .example = "edge.example"},
+    END,
+};
+
+static const struct config_key subscription_keys[] = {
+    {"filter", config_read_string, SUBSCRIPTION_AT(filter), .flags = CONFIG_KEY_REQUIRED,
+     .example = "plants/+/lines/+/#"},
+    {"qos", config_read_choice, SUBSCRIPTION_AT(qos), .default_text = "1", .choices = qos_levels},
+    {"format", config_read_word, SUBSCRIPTION_AT(format), .flags = CONFIG_KEY_REQUIRED, .example = "json",
+     .choices = formats},
+    {"labels", config_read_labels, SUBSCRIPTION_AT(labels), .example = "{plant: \"$1\"}"},
+    {"timestamp", config_read_choice, SUBSCRIPTION_AT(timestamp_from), .default_text = "payload",
+     .choices = timestamp_sources},
+    {"precision", config_read_choice, SUBSCRIPTION_AT(precision), .default_text = "auto",
+     .choices = precisions},
+    {"json", config_read_submapping, SUBSCRIPTION_AT(json), .children = json_keys},
+    END,
+};
+
 /* queue_size and max_message_size end where librdkafka's queued.max.messages.kbytes and
  * fetch.message.max.bytes do. */
 static const struct config_key sink_keys[] = {
@@ -111,26 +188,36 @@ static const struct config_key sink_keys[] = {
      .min_text = "1MiB", .max_text = "2047MiB"},
     {"max_message_size", config_read_size, SINK_AT(max_message_size_bytes), OF_KAFKA, .default_text = "16MiB",
      .min_text = "1KiB", .max_text = "953MiB"},
-    {"labels", OF_KAFKA, NOT_BUILT},
+    {"labels", config_read_labels, SINK_AT(labels), OF_KAFKA, .example = "{site: plant1, topic: \"$topic\"}"},
     {"timestamp", config_read_choice, SINK_AT(timestamp_from), OF_KAFKA, .default_text = "payload",
      .choices = timestamp_sources},
     {"precision", config_read_choice, SINK_AT(precision), OF_KAFKA, .default_text = "auto",
      .choices = precisions},
-    {"json", OF_KAFKA, NOT_BUILT},
+    {"json", config_read_submapping, SINK_AT(json), OF_KAFKA, .children = json_keys},
     {"librdkafka", config_read_properties, OF_KAFKA, .example = "{security.protocol: SSL}"},
-    {"broker", OF_MQTT, NOT_BUILT},
-    {"client_id", OF_MQTT, NOT_BUILT},
-    {"version", OF_MQTT, NOT_BUILT},
-    {"keepalive", OF_MQTT, NOT_BUILT},
-    {"receive_maximum", OF_MQTT, NOT_BUILT},
-    {"session_expiry", OF_MQTT, NOT_BUILT},
-    {"max_packet_size", OF_MQTT, NOT_BUILT},
-    {"retained", OF_MQTT, NOT_BUILT},
-    {"spool", OF_MQTT, NOT_BUILT},
-    {"tls", OF_MQTT, NOT_BUILT},
-    {"username", OF_MQTT, NOT_BUILT},
-    {"password", OF_MQTT, NOT_BUILT},
-    {"subscriptions", OF_MQTT, NOT_BUILT},
+    {"broker", config_read_string, SINK_AT(mqtt.broker), OF_MQTT, .flags = CONFIG_KEY_REQUIRED,
+     .example = "mqtts://edge.example:8883"},
+    {"client_id", config_read_string, SINK_AT(mqtt.client_id), OF_MQTT, .example = "varve-edge"},
+    {"version", config_read_choice, SINK_AT(mqtt.version), OF_MQTT, .default_text = "5",
+     .choices = mqtt_versions},
+    {"keepalive", config_read_duration, SINK_AT(mqtt.keepalive_ms), OF_MQTT, .default_text = "30s",
+     .min_text = "1s", .max_text = "18h"},
+    {"receive_maximum", config_read_count, SINK_AT(mqtt.receive_maximum), OF_MQTT, .default_text = "1000",
+     .min_text = "1", .max_text = "65535"},
+    {"session_expiry", config_read_duration, SINK_AT(mqtt.session_expiry_ms), OF_MQTT, .default_text = "7d",
+     .min_text = "0", .max_text = "100y"},
+    {"max_packet_size", config_read_size, SINK_AT(mqtt.max_packet_size_bytes), OF_MQTT,
+     .default_text = "1MiB", .min_text = "1KiB", .max_text = "255MiB"},
+    {"retained", config_read_choice, SINK_AT(mqtt.retained), OF_MQTT, .default_text = "timestamped",
+     .choices = retained_answers},
+    {"spool", config_read_submapping, OF_MQTT, .children = spool_keys},
+    {"tls", config_read_submapping, OF_MQTT, .children = tls_keys},
+    {"username", config_read_string, SINK_AT(mqtt.username), OF_MQTT, .default_text = "",
+     .flags = CONFIG_KEY_ANY_TEXT, .example = "varve"},
+    {"password", config_read_string, SINK_AT(mqtt.password), OF_MQTT, .default_text = "",
+     .flags = CONFIG_KEY_ANY_TEXT | CONFIG_KEY_PASSWORD, .example = "\"%{credential:edge}\""},
+    {"subscriptions", config_read_subscriptions, SINK_AT(mqtt), OF_MQTT, .flags = CONFIG_KEY_REQUIRED,
+     .example = "[{filter: plants/#, format: json}]", .children = subscription_keys},
     END,
 };
 

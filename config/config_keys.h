@@ -13,10 +13,11 @@
 #include "config/config_read.h"
 
 enum {
-    CONFIG_KEY_REQUIRED = 1 << 0,  /* no default; a text must not be empty */
-    CONFIG_KEY_NOT_BUILT = 1 << 1, /* in interface.md, refused by name in this version */
-    CONFIG_KEY_ANY_TEXT = 1 << 2,  /* a text that may hold control characters */
-    CONFIG_KEY_PASSWORD = 1 << 3,  /* never shown, even when written in the clear */
+    CONFIG_KEY_REQUIRED = 1 << 0,     /* no default; a text must not be empty */
+    CONFIG_KEY_NOT_BUILT = 1 << 1,    /* in interface.md, refused by name in this version */
+    CONFIG_KEY_ANY_TEXT = 1 << 2,     /* a text that may hold control characters */
+    CONFIG_KEY_MAY_BE_EMPTY = 1 << 4, /* a list */
+    CONFIG_KEY_PASSWORD = 1 << 3,     /* never shown, even when written in the clear */
 };
 
 /* Sink types that have the key, as bits; 0 for a key outside sinks. */

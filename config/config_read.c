@@ -124,6 +124,33 @@ static void read_sink(struct config_reader *r, const struct config_place *place,
     config_read_mapping(r, place, key->children, node, node->position, 1U << sink->type, sink);
     if (sink->type == CONFIG_SINK_KAFKA)
         config_check_kafka_sink(r, place, sink, node);
+    else
+        config_check_mqtt_sink(r, place, sink, node);
+}
+
+int config_read_subscriptions(struct config_reader *r, const struct config_place *place,
+                              const struct config_key *key, const struct yaml_node *value, void *dst)
+{
+    struct config_mqtt *mqtt = dst;
+    if (yaml_node_is_null(value))
+        return config_report(r, value->position, place, "missing; write %s: %s", key->name, key->example);
+    if (value->kind != YAML_KIND_SEQUENCE || !value->count)
+        return config_report(
+            r, value->position, place, "%s where a list belongs; start each subscription with \"- filter: \"",
+            value->kind == YAML_KIND_SEQUENCE ? "an empty list" : yaml_node_kind_name(value));
+    mqtt->subscriptions = xcalloc(value->count, sizeof *mqtt->subscriptions);
+    mqtt->subscriptions_count = value->count;
+    for (size_t i = 0; i < value->count; i++) {
+        const struct yaml_node *item = value->items[i];
+        struct config_place at = {.parent = place, .index = i};
+        if (item->kind != YAML_KIND_MAPPING)
+            config_report(r, item->position, &at,
+                          "%s where a mapping belongs; write - filter: plants/#, and the other keys below",
+                          yaml_node_kind_name(item));
+        else
+            config_read_mapping(r, &at, key->children, item, item->position, 0, &mqtt->subscriptions[i]);
+    }
+    return 0;
 }
 
 int config_read_sinks(struct config_reader *r, const struct config_place *place, const struct config_key *key,

@@ -68,16 +68,30 @@ config_read_fn config_read_count;           /* uint32_t */
 config_read_fn config_read_bool;            /* bool */
 config_read_fn config_read_choice;          /* an enum */
 config_read_fn config_read_word;            /* const char *: the name of the choice */
+config_read_fn config_read_labels;          /* struct config_labels: a mapping */
+config_read_fn config_read_subscriptions;   /* struct config_mqtt */
 config_read_fn config_read_start_from;      /* struct config_start_from */
 config_read_fn config_read_partitions;      /* struct config_sink */
 config_read_fn config_read_properties;      /* struct config_sink */
 config_read_fn config_read_listen;          /* struct config_http */
 
 /* The rules across keys, and those that need more than the value's type. config_check comes after all is read
- * (root may be NULL), config_check_kafka_sink after each sink of that type. */
+ * (root may be NULL), config_check_kafka_sink and config_check_mqtt_sink after each sink of that type. */
 void config_check(struct config_reader *r, const struct yaml_node *root);
 void config_check_kafka_sink(struct config_reader *r, const struct config_place *place,
-                             const struct config_sink *sink, const struct yaml_node *node);
+                             struct config_sink *sink, const struct yaml_node *node);
+void config_check_mqtt_sink(struct config_reader *r, const struct config_place *place,
+                            struct config_sink *sink, const struct yaml_node *node);
+/* The labels and json of a source whose keys stand in node; $n reach to captures_max. */
+void config_check_payload(struct config_reader *r, const struct config_place *place,
+                          enum config_sink_type type, const char *format, const struct config_labels *labels,
+                          const struct config_json *json, size_t captures_max, const struct yaml_node *node);
+/* Reports a file (a directory of certificates will do) that can't be opened for reading. */
+void config_check_readable(struct config_reader *r, struct yaml_position at, const struct config_place *place,
+                           const char *path);
+/* Whether path is absolute and short enough; reports if it isn't. */
+bool config_check_absolute(struct config_reader *r, const struct config_place *place, struct yaml_position at,
+                           const char *path);
 /* Asks hooks->sink_check about each sink; for a configuration that has no errors so far. */
 void config_check_with_library(struct config_reader *r, const struct yaml_node *root);
 /* Where the value of a key stands, or the mapping itself if the key isn't there; 1:1 without a mapping. */

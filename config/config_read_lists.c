@@ -13,6 +13,8 @@ int config_read_strings(struct config_reader *r, const struct config_place *plac
     if (value->kind != YAML_KIND_SEQUENCE)
         return config_report(r, value->position, place, "%s where a list belongs; write it as in %s: %s",
                              yaml_node_kind_name(value), key->name, config_key_example(key));
+    if (!value->count && (key->flags & CONFIG_KEY_MAY_BE_EMPTY))
+        return 0;
     if (!value->count)
         return config_report(r, value->position, place, "the list is empty; write it as in %s: %s", key->name,
                              config_key_example(key));
@@ -84,6 +86,34 @@ int config_read_partitions(struct config_reader *r, const struct config_place *p
         sink->partitions[i].topic = xstrdup(value->keys[i]->text);
         if (read_partition_list(r, &at, value->items[i], &sink->partitions[i]) < 0)
             result = ERR_INVALID;
+    }
+    return result;
+}
+
+int config_read_labels(struct config_reader *r, const struct config_place *place,
+                       const struct config_key *key, const struct yaml_node *value, void *dst)
+{
+    struct config_labels *labels = dst;
+    int result = 0;
+    if (value->kind != YAML_KIND_MAPPING)
+        return config_report(r, value->position, place, "%s where a mapping belongs; write it as in %s: %s",
+                             yaml_node_kind_name(value), key->name, key->example);
+    config_report_repeated_keys(r, place, value);
+    labels->items = xcalloc(value->count ? value->count : 1, sizeof *labels->items);
+    for (size_t i = 0; i < value->count; i++) {
+        const char *name = value->keys[i]->text;
+        struct config_place at = {.parent = place, .name = name};
+        struct config_key item = {.name = name, .example = "plant1"};
+        struct config_label *label = &labels->items[labels->count];
+        if (yaml_node_is_null(value->items[i]))
+            result = config_report(r, value->items[i]->position, &at,
+                                   "has no value; write one, or leave the label out");
+        else if (config_read_string(r, &at, &item, value->items[i], &label->value) < 0)
+            result = ERR_INVALID;
+        else {
+            label->name = xstrdup(name);
+            labels->count++;
+        }
     }
     return result;
 }

@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "sinks/decode/decode.h"
+#include "sinks/label_set.h"
 #include "src/base/buffer.h"
 #include "src/base/error.h"
 
@@ -45,8 +46,9 @@ struct intake {
 };
 
 struct intake_ops {
+    /* decoder and options must outlive the worker: they make the labels of series that it sees first. */
     struct intake_worker *(*worker_new)(struct intake *in, const char *sink_name,
-                                        const struct decoder *decoder);
+                                        const struct decoder *decoder, const struct decode_options *options);
     void (*worker_free)(struct intake *in, struct intake_worker *w);
 
     /* Between begin and end the worker's rows can't be cut: call begin, then for each source touched
@@ -59,11 +61,12 @@ struct intake_ops {
      * source. */
     int (*hand_over)(struct intake *in, struct intake_worker *w, const void *key, uint32_t key_len,
                      uint64_t from, const struct sink_position *to, struct error *reterr);
-    /* Adds the samples of one message of a claimed range. record_time_ms replaces TIMESTAMP_NONE. Rows out of
-     * time limits are counted and dropped inside; the batch's bad_lines are the sink's to reject, one by one
-     * (it alone knows where they stand). Never fails: storage is memory here. */
+    /* Adds the samples of one message of a claimed range. record_time_ms replaces TIMESTAMP_NONE. extra (may
+     * be NULL) goes to all of its series. Rows out of time limits are counted and dropped inside; the batch's
+     * bad_lines are the sink's to reject, one by one (it alone knows where they stand). Never fails: storage
+     * is memory here. */
     void (*deliver)(struct intake *in, struct intake_worker *w, const struct sample_batch *batch,
-                    int64_t record_time_ms);
+                    int64_t record_time_ms, const struct rendered_labels *extra);
     void (*end)(struct intake *in, struct intake_worker *w);
 
     /* Keeps a message (or a line of one) that can't be decoded; where is "topic/partition@offset" or the
@@ -120,6 +123,7 @@ struct sink_ops {
 struct sink {
     const struct sink_ops *ops;
     char *name;
+    void *made_with; /* of whoever made it: what it borrows */
 };
 
 #endif

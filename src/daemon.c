@@ -171,7 +171,7 @@ static void free_sinks(struct daemon *d)
     d->sinks_acknowledge = false;
     mutex_unlock(&d->sinks_lock);
     for (size_t i = 0; i < d->sinks_count; i++)
-        d->sinks[i]->ops->free(d->sinks[i]);
+        sink_factory_free(d->sinks[i]);
     free(d->sinks);
     d->sinks = NULL;
     d->sinks_count = 0;

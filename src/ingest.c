@@ -21,6 +21,7 @@ struct ingest {
 struct intake_worker {
     struct storage_writer *writer;
     const struct decoder *decoder;
+    const struct decode_options *options;
     struct intake_counters *counters;
     struct series_cache cache;
 
@@ -30,6 +31,8 @@ struct intake_worker {
     int32_t day;
     int64_t min_ms, max_ms; /* limits, as of begin */
 
+    const struct rendered_labels *extra; /* of the message being delivered; NULL if there's no set */
+    struct buffer key;                   /* a group's key and those labels, as the cache's key */
     struct label_list labels;
     struct metric_label *metric_labels;
     size_t metric_labels_capacity;
@@ -44,12 +47,13 @@ static struct ingest *of_intake(struct intake *in)
 /* --- workers --- */
 
 static struct intake_worker *worker_new(struct intake *in, const char *sink_name,
-                                        const struct decoder *decoder)
+                                        const struct decoder *decoder, const struct decode_options *options)
 {
     struct ingest *ing = of_intake(in);
     struct intake_worker *w = xcalloc(1, sizeof *w);
     w->writer = storage_writer_new(ing->storage);
     w->decoder = decoder;
+    w->options = options;
     w->counters = intake_counters_take(&ing->counters, sink_name);
     series_cache_init(&w->cache, ing->cache_bytes_max);
     w->reason_too_old = reason_index(&w->counters->dropped, "too_old");
@@ -67,6 +71,7 @@ static void worker_free(struct intake *in, struct intake_worker *w)
     series_cache_release(&w->cache);
     label_list_release(&w->labels);
     free(w->metric_labels);
+    buffer_release(&w->key);
     free(w);
 }
 
@@ -112,6 +117,22 @@ static enum storage_row_fate move_window(struct intake_worker *w, int64_t timest
     return ROW_ADDED;
 }
 
+/* They win over the payload's own, as VictoriaMetrics' extra_label does. */
+static void add_extra_labels(struct label_list *list, const struct rendered_labels *extra)
+{
+    for (size_t i = 0; i < extra->count; i++) {
+        const struct label *e = &extra->labels[i];
+        size_t kept = 0;
+        for (size_t k = 0; k < list->count; k++) {
+            const struct label *l = &list->labels[k];
+            if (l->name.len != e->name.len || memcmp(l->name.data, e->name.data, e->name.len) != 0)
+                list->labels[kept++] = *l;
+        }
+        list->count = kept;
+        label_list_add(list, e->name, e->value);
+    }
+}
+
 /* The series of a field that the cache doesn't know, or knows as refused on another day. */
 static struct series_slot *look_up_series(struct intake_worker *w, struct series_entry *e,
                                           struct series_slot *slot, struct span key, struct span field,
@@ -120,7 +141,9 @@ static struct series_slot *look_up_series(struct intake_worker *w, struct series
     const char *reason = "labels";
     uint32_t series = SERIES_REFUSED;
     label_list_clear(&w->labels);
-    if (w->decoder->labels(key, field, &w->labels, &reason) == 0) {
+    if (w->decoder->labels(w->options, key, field, &w->labels, &reason) == 0) {
+        if (w->extra)
+            add_extra_labels(&w->labels, w->extra);
         size_t count = w->labels.count;
         while (w->metric_labels_capacity < count)
             GROW(w->metric_labels, w->metric_labels_capacity, w->metric_labels_capacity);
@@ -159,11 +182,27 @@ static void count_outside(struct intake_worker *w, enum storage_row_fate fate)
     reason_add(&w->counters->dropped, fate == ROW_TOO_OLD ? w->reason_too_old : w->reason_too_new, 1);
 }
 
+/* Equal payload keys of messages with other labels are other series. */
+static struct span key_with_extra(struct intake_worker *w, struct span key)
+{
+    buffer_clear(&w->key);
+    buffer_append(&w->key, w->extra->bytes.data, w->extra->bytes.len);
+    buffer_append(&w->key, key.data, key.len);
+    return span_of((const char *)w->key.data, w->key.len);
+}
+
+static uint64_t hash_with_extra(const struct intake_worker *w, uint64_t key_hash)
+{
+    return w->extra ? key_hash ^ (w->extra->hash * UINT64_C(0x9e3779b97f4a7c15)) : key_hash;
+}
+
 static uint64_t add_group(struct intake_worker *w, const struct sample_group *group,
                           const struct sample *samples, int64_t record_time_ms)
 {
     uint64_t added = 0;
-    struct series_entry *e = series_cache_entry(&w->cache, group->key, group->key_hash, group->samples_count);
+    struct span cache_key = w->extra ? key_with_extra(w, group->key) : group->key;
+    uint64_t hash = hash_with_extra(w, group->key_hash);
+    struct series_entry *e = series_cache_entry(&w->cache, cache_key, hash, group->samples_count);
     for (size_t i = 0; i < group->samples_count; i++) {
         const struct sample *s = &samples[i];
         int64_t timestamp_ms = s->timestamp_ms == TIMESTAMP_NONE ? record_time_ms : s->timestamp_ms;
@@ -191,15 +230,16 @@ static uint64_t add_group(struct intake_worker *w, const struct sample_group *gr
 }
 
 static void deliver(struct intake *in, struct intake_worker *w, const struct sample_batch *batch,
-                    int64_t record_time_ms)
+                    int64_t record_time_ms, const struct rendered_labels *extra)
 {
     (void)in;
+    w->extra = extra && extra->bytes.len ? extra : NULL;
     uint64_t added = 0;
     const struct sample_group *groups = batch->groups;
     size_t count = batch->groups_count;
     for (size_t i = 0; i < count; i++) {
         if (i + 1 < count)
-            series_cache_prefetch(&w->cache, groups[i + 1].key_hash);
+            series_cache_prefetch(&w->cache, hash_with_extra(w, groups[i + 1].key_hash));
         added += add_group(w, &groups[i], batch->samples + groups[i].first_sample, record_time_ms);
     }
     counter_add(&w->counters->rows, added);

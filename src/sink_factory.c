@@ -3,7 +3,30 @@
 #include <stdlib.h>
 
 #include "sinks/kafka/kafka_sink.h"
+#include "sinks/mqtt/mqtt_sink.h"
 #include "src/base/alloc.h"
+#include "src/base/clock.h"
+#include "src/source_meaning.h"
+
+/* What a sink borrows: kept in sink->made_with. */
+struct meanings {
+    size_t count;
+    struct source_meaning items[];
+};
+
+static struct meanings *meanings_new(size_t count)
+{
+    struct meanings *m = xcalloc(1, sizeof *m + count * sizeof m->items[0]);
+    m->count = count;
+    return m;
+}
+
+static void meanings_free(struct meanings *m)
+{
+    for (size_t i = 0; i < m->count; i++)
+        source_meaning_release(&m->items[i]);
+    free(m);
+}
 
 static enum kafka_start_from start_from(enum config_start_at at)
 {
@@ -60,10 +83,10 @@ static struct kafka_static_partition *static_partitions(const struct config_sink
 }
 
 /* Gives the options of a Kafka sink to use; what they point to lives until it returns. */
-static int with_kafka_options(const struct config_sink *s, const char *node,
-                              int (*use)(const struct kafka_sink_options *options, void *context,
-                                         struct error *reterr),
-                              void *context, struct error *reterr)
+static int
+with_kafka_options(const struct config_sink *s, const char *node, const struct source_meaning *meaning,
+                   int (*use)(const struct kafka_sink_options *options, void *context, struct error *reterr),
+                   void *context, struct error *reterr)
 {
     struct buffer brokers = {0};
     size_t partitions_count;
@@ -83,7 +106,8 @@ static int with_kafka_options(const struct config_sink *s, const char *node,
         .partitions_count = partitions_count,
         .group = s->group,
         .decoder = decoder_find(s->format),
-        .decode = {.precision = precision(s->precision)},
+        .decode = {.precision = precision(s->precision), .json = meaning->json},
+        .label_set = meaning->labels,
         .start_from = start_from(s->start_from.at),
         .start_timestamp_ms = s->start_from.time_ms,
         .on_topic_recreated =
@@ -123,15 +147,138 @@ static int use_for_check(const struct kafka_sink_options *options, void *context
     return kafka_options_check(options, reterr);
 }
 
+/* Makes the sink, or with ret NULL checks whether it could be made. */
+static int new_kafka(struct sink **ret, const struct config *cfg, const struct config_sink *s,
+                     const struct source_meaning *meaning, struct intake *intake, struct error *reterr)
+{
+    return with_kafka_options(s, cfg->node, meaning, ret ? use_for_sink : use_for_check,
+                              &(struct new_kafka){ret, intake}, reterr);
+}
+
+static enum mqtt_retained retained(enum config_retained r)
+{
+    switch (r) {
+    case CONFIG_RETAINED_TIMESTAMPED:
+        return MQTT_RETAINED_TIMESTAMPED;
+    case CONFIG_RETAINED_KEEP:
+        return MQTT_RETAINED_KEEP;
+    case CONFIG_RETAINED_DROP:
+        return MQTT_RETAINED_DROP;
+    }
+    abort();
+}
+
+/* The same for MQTT. */
+static int new_mqtt(struct sink **ret, const struct config_sink *s, const struct source_meaning *meanings,
+                    struct intake *intake, struct error *reterr)
+{
+    const struct config_mqtt *m = &s->mqtt;
+    struct mqtt_subscription_options *subscriptions =
+        xcalloc(m->subscriptions_count + 1, sizeof *subscriptions);
+    int r = 0;
+    for (size_t i = 0; i < m->subscriptions_count; i++) {
+        const struct config_subscription *sub = &m->subscriptions[i];
+        subscriptions[i] = (struct mqtt_subscription_options){
+            .filter = sub->filter,
+            .qos = sub->qos,
+            .decoder = decoder_find(sub->format),
+            .decode = {.precision = precision(sub->precision), .json = meanings[i].json},
+            .labels = meanings[i].labels,
+            .timestamp_from_record = sub->timestamp_from == CONFIG_TIMESTAMP_RECORD,
+        };
+        if (!subscriptions[i].decoder)
+            r = error_set(reterr, ERR_INVALID, "format %s isn't built", sub->format);
+    }
+    const struct mqtt_sink_options options = {
+        .name = s->name,
+        .broker = m->broker,
+        .client_id = m->client_id,
+        .version = m->version == CONFIG_MQTT_5 ? MQTT_VERSION_5 : MQTT_VERSION_311,
+        .keepalive_s = (unsigned)(m->keepalive_ms / SECOND_MS),
+        .receive_maximum = m->receive_maximum,
+        .session_expiry_s = (uint32_t)(m->session_expiry_ms / SECOND_MS),
+        .max_packet_size = (uint32_t)m->max_packet_size_bytes,
+        .retained = retained(m->retained),
+        .spool_path = m->spool_path,
+        .spool_max_bytes = m->spool_max_size_bytes,
+        .tls_ca = m->tls_ca,
+        .tls_cert = m->tls_cert,
+        .tls_key = m->tls_key,
+        .tls_server_name = m->tls_server_name,
+        .username = m->username,
+        .password = m->password,
+        .subscriptions = subscriptions,
+        .subscriptions_count = m->subscriptions_count,
+    };
+    if (r == 0)
+        r = ret ? mqtt_sink_new(ret, &options, intake, reterr) : mqtt_options_check(&options, reterr);
+    free(subscriptions);
+    return r;
+}
+
+static int compile_meanings(struct meanings **ret, const struct config_sink *s, struct error *reterr)
+{
+    bool kafka = s->type == CONFIG_SINK_KAFKA;
+    struct meanings *m = meanings_new(kafka ? 1 : s->mqtt.subscriptions_count);
+    int r = 0;
+    if (kafka)
+        r = source_meaning_compile(&m->items[0], s->type, s->format, &s->labels, &s->json, s->captures_max,
+                                   reterr);
+    for (size_t i = 0; !kafka && i < m->count && r == 0; i++) {
+        const struct config_subscription *sub = &s->mqtt.subscriptions[i];
+        r = source_meaning_compile(&m->items[i], s->type, sub->format, &sub->labels, &sub->json,
+                                   sub->captures_max, reterr);
+    }
+    if (r < 0) {
+        meanings_free(m);
+        return r;
+    }
+    *ret = m;
+    return 0;
+}
+
+static int make(struct sink **ret, const struct config *cfg, const struct config_sink *s,
+                struct intake *intake, struct error *reterr)
+{
+    struct meanings *meanings = NULL;
+    int r = compile_meanings(&meanings, s, reterr);
+    if (r < 0)
+        return r;
+    if (s->type == CONFIG_SINK_KAFKA)
+        r = new_kafka(ret, cfg, s, meanings->items, intake, reterr);
+    else
+        r = new_mqtt(ret, s, meanings->items, intake, reterr);
+    if (r == 0 && ret)
+        (*ret)->made_with = meanings;
+    else
+        meanings_free(meanings);
+    return r;
+}
+
+int sink_factory_new(struct sink **ret, const struct config *cfg, const struct config_sink *sink_cfg,
+                     struct intake *intake, struct error *reterr)
+{
+    int r = make(ret, cfg, sink_cfg, intake, reterr);
+    return r < 0 ? error_prefix(reterr, r, "sink %s", sink_cfg->name) : r;
+}
+
+void sink_factory_free(struct sink *sink)
+{
+    struct meanings *meanings = sink->made_with;
+    sink->ops->free(sink);
+    meanings_free(meanings);
+}
+
 static int check_sink(const struct config *cfg, const struct config_sink *sink, struct error *reterr)
 {
-    return sink->type == CONFIG_SINK_KAFKA ? with_kafka_options(sink, cfg->node, use_for_check, NULL, reterr)
-                                           : 0;
+    return make(NULL, cfg, sink, NULL, reterr);
 }
 
 const struct config_hooks sink_factory_config_hooks = {
     .kafka_property_owned = kafka_property_owned,
     .kafka_property_check = kafka_property_check,
+    .label_check = source_meaning_check_label,
+    .json_check = source_meaning_check_json,
     .sink_check = check_sink,
 };
 
@@ -149,16 +296,10 @@ static int use_for_connect(const struct kafka_sink_options *options, void *conte
 int sink_factory_connect(const struct config_sink *sink, const char *node, int64_t timeout_ms,
                          struct buffer *found, struct error *reterr)
 {
+    if (sink->type != CONFIG_SINK_KAFKA) {
+        buffer_append_str(found, "an MQTT broker: not asked in this version");
+        return 0;
+    }
     struct connect_kafka c = {timeout_ms, found};
-    return with_kafka_options(sink, node, use_for_connect, &c, reterr);
-}
-
-int sink_factory_new(struct sink **ret, const struct config *cfg, const struct config_sink *sink_cfg,
-                     struct intake *intake, struct error *reterr)
-{
-    int r =
-        sink_cfg->type == CONFIG_SINK_KAFKA
-            ? with_kafka_options(sink_cfg, cfg->node, use_for_sink, &(struct new_kafka){ret, intake}, reterr)
-            : error_set(reterr, ERR_INVALID, "this type of sink isn't built");
-    return r < 0 ? error_prefix(reterr, r, "sink %s", sink_cfg->name) : r;
+    return with_kafka_options(sink, node, &(struct source_meaning){0}, use_for_connect, &c, reterr);
 }

@@ -17,4 +17,7 @@ int sink_factory_new(struct sink **ret, const struct config *cfg, const struct c
 int sink_factory_connect(const struct config_sink *sink, const char *node, int64_t timeout_ms,
                          struct buffer *found, struct error *reterr);
 
+/* Frees the sink and what it was made with. */
+void sink_factory_free(struct sink *sink);
+
 #endif

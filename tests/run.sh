@@ -51,6 +51,8 @@ step install       quick release 120  "cmake --install, and the program it puts 
 # Against real servers. A new one is a line here.
 step influx        quick asan    600  "influx decoder beside stock VictoriaMetrics, under ASan" influx_oracle @BUILD@ 2000
 step influx-long   full  dev     3600 "the same with 50,000 groups of lines"       influx_oracle @BUILD@ 50000
+step decoders      quick asan    600  "remote write and JSON lines beside stock VictoriaMetrics, under ASan" decode_oracle @BUILD@ 1000
+step decoders-long full  dev     3600 "the same with 20,000 payloads of each"      decode_oracle @BUILD@ 20000
 step e2e           quick release 900  "1,000,000 samples from Kafka; stock VictoriaMetrics opens the store" \
                                                      @PYTHON@ tests/real/e2e.py --build @BUILD@ --samples 1000000
 step e2e-asan      quick asan    900  "the same with 50,000 under ASan"  @PYTHON@ tests/real/e2e.py --build @BUILD@ --samples 50000
@@ -96,7 +98,13 @@ fetch_testbed() {
 influx_oracle() { # BUILD GROUPS
   local VM_NEW
   eval "$(bash tests/testbed/oracle.sh)"
-  "$PYTHON" tests/real/influx_oracle.py "$VM_NEW" "$1/tests/unit/sinks/decode/influx_dump" --groups "$2"
+  "$PYTHON" tests/real/influx_oracle.py "$VM_NEW" "$1/tests/unit/sinks/decode/decode_dump" --groups "$2"
+}
+
+decode_oracle() { # BUILD PAYLOADS
+  local VM_NEW
+  eval "$(bash tests/testbed/oracle.sh)"
+  "$PYTHON" tests/real/decode_oracle.py "$VM_NEW" "$1/tests/unit/sinks/decode/decode_dump" --payloads "$2"
 }
 
 check_install() {
@@ -217,7 +225,7 @@ run() { # NAME SECONDS HEADING COMMAND-LINE WRAP: one step with its log, time an
   local log=$LOGS/$1.log start=$SECONDS rc=0 left
   printf '== %-16s %s\n' "$1" "$3"
   # A process group of its own, so that the time limit reaches everything in it; CHILD is what Ctrl-C passes on to.
-  export -f build unit fetch_testbed influx_oracle check_install
+  export -f build unit fetch_testbed influx_oracle decode_oracle check_install
   export BUILD_ROOT JOBS WORK PYTHON
   timeout -k 20 "$2" $5 bash -c "$4" >"$log" 2>&1 </dev/null &
   CHILD=$!

@@ -3,9 +3,30 @@
 #include <string.h>
 
 #include "sinks/decode/influx.h"
+#include "sinks/decode/json.h"
+#include "sinks/decode/jsonline.h"
+#include "sinks/decode/remote_write.h"
+#include "sinks/decode/value.h"
+
+static enum decode_result decode_influx(const struct decode_options *options, const struct message *m,
+                                        struct sample_batch *batch, const char **ret_reason)
+{
+    return influx_decode(options, m->payload, batch, ret_reason);
+}
+
+static int labels_influx(const struct decode_options *options, struct span key, struct span field,
+                         struct label_list *ret_labels, const char **ret_reason)
+{
+    (void)options;
+    return influx_labels(key, field, ret_labels, ret_reason);
+}
 
 static const struct decoder decoders[] = {
-    {.name = "influx", .decode = influx_decode, .labels = influx_labels},
+    {.name = "influx", .decode = decode_influx, .labels = labels_influx},
+    {.name = "prometheus_remote_write", .decode = remote_write_decode, .labels = remote_write_labels},
+    {.name = "json", .decode = json_decode, .labels = json_labels},
+    {.name = "jsonline", .decode = jsonline_decode, .labels = jsonline_labels},
+    {.name = "value", .decode = value_decode, .labels = value_labels},
 };
 
 const char *const decoder_names_known[] = {

@@ -6,13 +6,16 @@
 #ifndef VARVE_SINKS_DECODE_DECODE_H
 #define VARVE_SINKS_DECODE_DECODE_H
 
-#include "sinks/sample_batch.h"
+#include "sinks/message.h"
 
 /* Unit of a payload's integer timestamps. AUTO: by their size, as VictoriaMetrics guesses. */
 enum time_precision { PRECISION_AUTO, PRECISION_NS, PRECISION_US, PRECISION_MS, PRECISION_S };
 
+struct json_mapping; /* sinks/decode/json_mapping.h: what `json:` says, compiled */
+
 struct decode_options {
     enum time_precision precision;
+    const struct json_mapping *json; /* of format json only */
 };
 
 enum decode_result {
@@ -23,16 +26,17 @@ enum decode_result {
 struct decoder {
     const char *name; /* as in `format:` */
 
-    /* Fills an empty batch. payload isn't changed and isn't NUL-terminated; an empty one is DECODE_OK without
-     * samples. *ret_reason is static text, short, lower case with _: a label value of varve_rejected_total.
-     */
-    enum decode_result (*decode)(const struct decode_options *options, struct span payload,
+    /* Fills an empty batch from m->payload, which isn't changed and isn't NUL-terminated; an empty one is
+     * DECODE_OK without samples. *ret_reason is static text, short, lower case with _: a label value of
+     * varve_rejected_total. */
+    enum decode_result (*decode)(const struct decode_options *options, const struct message *m,
                                  struct sample_batch *batch, const char **ret_reason);
 
     /* The labels of the series (key, field) that a sample of this decoder's named. Called on a cache miss
      * only. Returns 0, or ERR_INVALID if they break a limit (then the sample is rejected with *ret_reason).
      */
-    int (*labels)(struct span key, struct span field, struct label_list *ret_labels, const char **ret_reason);
+    int (*labels)(const struct decode_options *options, struct span key, struct span field,
+                  struct label_list *ret_labels, const char **ret_reason);
 };
 
 /* The decoder of that name, or NULL. */

@@ -23,10 +23,10 @@ static bool underscores_ok(const char *text, size_t len)
 
 /*
  * strconv.ParseFloat(text, 64) where fastfloat falls back to it: text starts with digits or a point (the sign
- * is off), so no hexadecimal and no inf. Correctly rounded; 0 if the syntax is wrong, infinite if out of
- * range. The digits go to strtod without a point, so that no locale matters.
+ * is off), so no hexadecimal and no inf. Correctly rounded; 0 and *ret_bad if the syntax is wrong, infinite
+ * if out of range. The digits go to strtod without a point, so that no locale matters.
  */
-static double parse_float_exactly(const char *text, size_t len)
+static double parse_float_exactly(const char *text, size_t len, bool *ret_bad)
 {
     char digits[DIGITS_KEPT + 32];
     size_t kept = 0, i = 0;
@@ -52,6 +52,7 @@ static double parse_float_exactly(const char *text, size_t len)
             break;
         }
     }
+    *ret_bad = true;
     if (!saw_digit)
         return 0;
     if (i < len && (text[i] == 'e' || text[i] == 'E')) {
@@ -71,6 +72,7 @@ static double parse_float_exactly(const char *text, size_t len)
     }
     if (i < len || (saw_underscore && !underscores_ok(text, len)))
         return 0;
+    *ret_bad = false;
     if (kept == 0)
         return 0;
     if (saw_more) {
@@ -95,15 +97,19 @@ static bool equal_fold(const char *text, size_t len, const char *word)
     return len == strlen(word) && strncasecmp(text, word, len) == 0;
 }
 
-static double parse_word(const char *text, size_t len)
+static double parse_word(const char *text, size_t len, bool *ret_bad)
 {
+    *ret_bad = false;
     if (len && *text == '+') {
         text++;
         len--;
     }
     if (equal_fold(text, len, "inf") || equal_fold(text, len, "infinity"))
         return HUGE_VAL;
-    return equal_fold(text, len, "nan") ? (double)NAN : 0;
+    if (equal_fold(text, len, "nan"))
+        return (double)NAN;
+    *ret_bad = true;
+    return 0;
 }
 
 /* The exponent of fastfloat: text is what follows the 'e'. False if it isn't one, or needs the exact parser
@@ -130,12 +136,14 @@ static bool parse_exponent(const char **text, const char *end, int *ret, bool *r
     return true;
 }
 
-/* Follows fastfloat step by step; offsets such as 18 and 17 count from where its own do. */
-double number_parse_double(const char *text, size_t len)
+/* Follows fastfloat's Parse step by step; offsets such as 18 and 17 count from where its own do. *ret_bad:
+ * it's no number; then the result is what ParseBestEffort makes of it, 0. */
+static double parse_double(const char *text, size_t len, bool *ret_bad)
 {
     const char *p = text, *end = text + len;
     bool minus = len && *p == '-';
     p += minus;
+    *ret_bad = true;
     if (p == end || (*p == '.' && (p + 1 == end || !is_digit(p[1]))))
         return 0;
     const char *start = p;
@@ -147,13 +155,15 @@ double number_parse_double(const char *text, size_t len)
             goto exactly;
     }
     if (p == start && *p != '.') {
-        f = parse_word(p, (size_t)(end - p));
+        f = parse_word(p, (size_t)(end - p), ret_bad);
         return minus ? -f : f;
     }
     f = (double)d;
     if (p < end && *p == '.') {
-        if (++p == end)
+        if (++p == end) {
+            *ret_bad = false;
             return f; /* sic: "-5." is 5 */
+        }
         const char *fraction = p;
         while (p < end && is_digit(*p)) {
             d = d * 10 + (uint64_t)(*p++ - '0');
@@ -175,10 +185,27 @@ double number_parse_double(const char *text, size_t len)
     }
     if (p < end)
         return 0;
+    *ret_bad = false;
     return minus ? -f : f;
 exactly:
-    f = parse_float_exactly(start, (size_t)(end - start));
+    f = parse_float_exactly(start, (size_t)(end - start), ret_bad);
     return minus ? -f : f;
+}
+
+double number_parse_double(const char *text, size_t len)
+{
+    bool bad;
+    return parse_double(text, len, &bad);
+}
+
+bool number_parse_strict(const char *text, size_t len, double *ret)
+{
+    bool bad;
+    double f = parse_double(text, len, &bad);
+    if (bad)
+        return false;
+    *ret = f;
+    return true;
 }
 
 bool number_parse_decimal(const char *text, size_t len, struct decimal *ret)

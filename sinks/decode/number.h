@@ -40,7 +40,10 @@
 /* fastfloat.ParseBestEffort: text that is no number is 0. Never fails; NaN only for "nan". */
 double number_parse_double(const char *text, size_t len);
 
-/* The same as a decimal; false if it's a NaN, which can't be stored. */
+/* fastfloat.Parse: the same, but false if text is no number. A NaN is one. */
+bool number_parse_strict(const char *text, size_t len, double *ret);
+
+/* number_parse_double as a decimal; false if it's a NaN, which can't be stored. */
 bool number_parse_decimal(const char *text, size_t len, struct decimal *ret);
 
 /* fastfloat.ParseInt64, ParseUint64: all of text, no plus sign; false if it's none or out of range. */

@@ -13,6 +13,7 @@ struct kafka_partition *kafka_partition_new(const struct kafka_consumer *c, cons
     p->topic = xstrdup(topic);
     p->partition = partition;
     p->commit_sent = -1;
+    kafka_partition_set_surroundings(c->sink, p);
     kafka_position_key(&p->key, c->sink->base.name, c->sink->cluster_id, topic, partition);
     return p;
 }
@@ -22,6 +23,7 @@ void kafka_partition_free(struct kafka_partition *p)
     if (!p)
         return;
     buffer_release(&p->key);
+    kafka_partition_release_surroundings(p);
     free(p->topic);
     free(p);
 }

@@ -203,7 +203,7 @@ void kafka_consumer_run(void *arg)
     struct kafka_consumer *c = arg;
     struct kafka_sink *s = c->sink;
 
-    c->worker = s->intake->ops->worker_new(s->intake, s->base.name, s->decoder);
+    c->worker = s->intake->ops->worker_new(s->intake, s->base.name, s->decoder, &s->decode);
     while (c->rk && !kafka_consumer_stopping(c)) {
         turn(c);
         if (coordinator_is_lost(c) && !kafka_consumer_stopping(c))

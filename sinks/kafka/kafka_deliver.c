@@ -54,23 +54,21 @@ static void deliver_message(struct kafka_consumer *c, const struct kafka_partiti
         return;
     }
     sample_batch_clear(&c->batch);
-    struct span payload = span_of(m->payload, m->len);
-    if (s->decoder->decode(&s->decode, payload, &c->batch, &reason) == DECODE_REJECT) {
+    struct message message = kafka_message_of(s, p, m);
+    if (unpack(&c->unpacker, message.payload, unpack_limit(s->max_message_size), &message.payload, &reason) <
+            0 ||
+        s->decoder->decode(&s->decode, &message, &c->batch, &reason) == DECODE_REJECT) {
         reject(c, p, m, reason, m->len);
         return;
     }
     if (c->batch.bad_lines_count)
         reject_bad_lines(c, p, m);
 
-    rd_kafka_timestamp_type_t type;
-    int64_t time_ms = rd_kafka_message_timestamp(m, &type);
-    if (type == RD_KAFKA_TIMESTAMP_NOT_AVAILABLE || time_ms < 0) {
-        time_ms = TIMESTAMP_NONE;
-    } else if (s->timestamp_from_record) {
+    if (s->timestamp_from_record && message.time_ms != TIMESTAMP_NONE) {
         for (size_t i = 0; i < c->batch.samples_count; i++)
             c->batch.samples[i].timestamp_ms = TIMESTAMP_NONE;
     }
-    in->ops->deliver(in, c->worker, &c->batch, time_ms);
+    in->ops->deliver(in, c->worker, &c->batch, message.time_ms, kafka_labels_of(c, p, &message));
 }
 
 /* The store has another position than we thought: go on from its own. */

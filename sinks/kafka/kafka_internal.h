@@ -7,8 +7,10 @@
 #define VARVE_SINKS_KAFKA_KAFKA_INTERNAL_H
 
 #include <librdkafka/rdkafka.h>
+#include <regex.h>
 #include <stdatomic.h>
 
+#include "sinks/decode/unpack.h"
 #include "sinks/kafka/kafka_position.h"
 #include "sinks/kafka/kafka_sink.h"
 #include "sinks/kafka/kafka_start.h"
@@ -35,6 +37,10 @@ struct kafka_partition {
     struct buffer key;   /* of the position */
     int64_t next;        /* handed over up to here */
     int64_t commit_sent; /* last given to the group, -1 for none */
+
+    struct message surroundings; /* topic and captures of all its messages */
+    struct span *captures;
+    struct rendered_labels labels; /* where they are the same for all its messages */
 
     /* Compare the first record with what we read last time, until it has come. */
     bool check;
@@ -82,6 +88,8 @@ struct kafka_consumer {
 
     struct intake_worker *worker;
     struct sample_batch batch;
+    struct unpacker unpacker;
+    struct rendered_labels labels; /* of one message, where they may differ */
     rd_kafka_message_t *messages[KAFKA_BATCH_MAX];
     size_t message_size; /* running upper estimate, bytes */
     struct kafka_partition **touched;
@@ -130,6 +138,11 @@ struct kafka_sink {
     size_t properties_count;
     const struct decoder *decoder;
     struct decode_options decode;
+    const struct label_set *label_set;
+    enum label_scope label_scope;
+    bool needs_headers;
+    regex_t *expressions; /* one a topic; compiled where is_expression says so */
+    bool *is_expression;
     enum kafka_start_from start_from;
     int64_t start_timestamp_ms;
     enum kafka_on_topic_recreated on_topic_recreated;
@@ -162,6 +175,20 @@ struct kafka_sink {
 /* kafka_conf.c: the configuration of one consumer, callbacks included. */
 int kafka_conf_new(rd_kafka_conf_t **ret, const struct kafka_sink *s, struct kafka_consumer *c,
                    unsigned thread_index, struct error *reterr);
+
+/* kafka_labels.c: what the names of topics say. ERR_INVALID names the expression that isn't one. */
+int kafka_expressions_compile(struct kafka_sink *s, struct error *reterr);
+void kafka_expressions_release(struct kafka_sink *s);
+/* Sets a new partition's surroundings, and its labels if they are the same for all messages of a topic. */
+void kafka_partition_set_surroundings(const struct kafka_sink *s, struct kafka_partition *p);
+void kafka_partition_release_surroundings(struct kafka_partition *p);
+/* A message as decoders see it; borrowed from p and m. */
+struct message kafka_message_of(const struct kafka_sink *s, const struct kafka_partition *p,
+                                const rd_kafka_message_t *m);
+/* The labels of a message, or NULL if none are configured; until the next call. Rendered only where they may
+ * differ from message to message. */
+const struct rendered_labels *kafka_labels_of(struct kafka_consumer *c, const struct kafka_partition *p,
+                                              const struct message *m);
 
 /* kafka_sink.c: frees a sink that nothing uses any more. */
 void kafka_sink_release(struct kafka_sink *s);

@@ -38,6 +38,9 @@ static void copy_options(struct kafka_sink *s, const struct kafka_sink_options *
             (struct kafka_property){xstrdup(o->properties[i].key), xstrdup(o->properties[i].value)};
     s->decoder = o->decoder;
     s->decode = o->decode;
+    s->label_set = o->label_set;
+    s->label_scope = label_set_scope(o->label_set);
+    s->needs_headers = label_set_needs_headers(o->label_set);
     s->start_from = o->start_from;
     s->start_timestamp_ms = o->start_timestamp_ms;
     s->on_topic_recreated = o->on_topic_recreated;
@@ -54,6 +57,7 @@ static void copy_options(struct kafka_sink *s, const struct kafka_sink_options *
 
 static void free_options(struct kafka_sink *s)
 {
+    kafka_expressions_release(s);
     for (size_t i = 0; i < s->topics_count; i++)
         free(s->topics[i]);
     for (size_t i = 0; i < s->partitions_count; i++)
@@ -145,6 +149,8 @@ static void consumer_free(struct kafka_consumer *c)
     free(c->touched);
     free(c->selected);
     sample_batch_release(&c->batch);
+    unpacker_release(&c->unpacker);
+    rendered_labels_release(&c->labels);
     kafka_stats_release(&c->stats);
     mutex_destroy(&c->lock);
     free(c);
@@ -247,7 +253,9 @@ int kafka_sink_new(struct sink **ret, const struct kafka_sink_options *options, 
         s->consumers[s->consumers_count++] = consumer_new(s, i);
 
     rd_kafka_conf_t *conf = NULL;
-    int r = kafka_conf_new(&conf, s, NULL, 0, reterr);
+    int r = kafka_expressions_compile(s, reterr);
+    if (r == 0)
+        r = kafka_conf_new(&conf, s, NULL, 0, reterr);
     if (r < 0) {
         kafka_free(&s->base);
         return r;

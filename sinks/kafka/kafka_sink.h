@@ -33,8 +33,8 @@ struct kafka_static_partition {
     int32_t partition;
 };
 
-/* One sink of the configuration. kafka_sink_new copies what it needs: nothing is borrowed afterwards but
- * decoder. */
+/* One sink of the configuration. kafka_sink_new copies what it needs: borrowed afterwards are decoder,
+ * decode.json and label_set. */
 struct kafka_sink_options {
     const char *name;          /* of the sink: keys positions and metrics */
     const char *node;          /* part of the static membership's id */
@@ -46,6 +46,8 @@ struct kafka_sink_options {
     const char *group;
     const struct decoder *decoder;
     struct decode_options decode;
+    const struct label_set *label_set; /* of `labels:`; NULL for none. $1 and on: groups of the expression in
+                                        * topics that a topic matches first */
     enum kafka_start_from start_from;
     int64_t start_timestamp_ms; /* with KAFKA_START_TIMESTAMP */
     enum kafka_on_topic_recreated on_topic_recreated;

@@ -27,9 +27,10 @@ static void require(bool condition, const char *what)
 }
 
 static struct intake_worker *worker_new(struct intake *in, const char *sink_name,
-                                        const struct decoder *decoder)
+                                        const struct decoder *decoder, const struct decode_options *options)
 {
     (void)in;
+    (void)options;
     require(sink_name[0] && decoder, "a worker has a sink and a decoder");
     return xcalloc(1, sizeof(struct intake_worker));
 }
@@ -50,8 +51,28 @@ static void begin(struct intake *in, struct intake_worker *w)
     w->refused = false;
 }
 
+static void row_release(struct caught_row *row)
+{
+    free(row->key);
+    free(row->labels);
+}
+
+static char *print_labels(const struct rendered_labels *extra)
+{
+    struct buffer text = {0};
+    if (!extra)
+        return NULL;
+    for (size_t i = 0; i < extra->count; i++) {
+        const struct label *l = &extra->labels[i];
+        buffer_printf(&text, "%s%.*s=%.*s", i ? "," : "", (int)l->name.len, l->name.data, (int)l->value.len,
+                      l->value.data);
+    }
+    (void)buffer_cstr(&text);
+    return (char *)text.data;
+}
+
 static void deliver(struct intake *in, struct intake_worker *w, const struct sample_batch *batch,
-                    int64_t record_time_ms)
+                    int64_t record_time_ms, const struct rendered_labels *extra)
 {
     (void)in;
     require(w->open, "deliver between begin and end");
@@ -59,8 +80,8 @@ static void deliver(struct intake *in, struct intake_worker *w, const struct sam
         const struct sample *s = &batch->samples[batch->groups[i].first_sample];
         int64_t time_ms = s->timestamp_ms == TIMESTAMP_NONE ? record_time_ms : s->timestamp_ms;
         GROW(w->rows, w->count, w->capacity);
-        w->rows[w->count++] =
-            (struct caught_row){xstrndup(batch->groups[i].key.data, batch->groups[i].key.len), time_ms};
+        w->rows[w->count++] = (struct caught_row){
+            xstrndup(batch->groups[i].key.data, batch->groups[i].key.len), time_ms, print_labels(extra)};
     }
 }
 
@@ -117,7 +138,7 @@ static void end(struct intake *in, struct intake_worker *w)
     mutex_lock(&c->lock);
     for (size_t i = 0; i < w->count; i++) {
         if (w->refused) {
-            free(w->rows[i].key);
+            row_release(&w->rows[i]);
             continue;
         }
         GROW(c->rows, c->rows_count, c->rows_capacity);
@@ -244,7 +265,7 @@ void batch_catcher_init(struct batch_catcher *c, const char *id)
 void batch_catcher_release(struct batch_catcher *c)
 {
     for (size_t i = 0; i < c->rows_count; i++)
-        free(c->rows[i].key);
+        row_release(&c->rows[i]);
     for (size_t i = 0; i < c->positions_count; i++)
         free(c->positions[i].key);
     for (size_t i = 0; i < c->rejects_count; i++) {
@@ -273,7 +294,7 @@ void batch_catcher_crash(struct batch_catcher *c)
 {
     mutex_lock(&c->lock);
     for (size_t i = c->rows_durable; i < c->rows_count; i++)
-        free(c->rows[i].key);
+        row_release(&c->rows[i]);
     c->rows_count = c->rows_durable;
     for (size_t i = 0; i < c->positions_count; i++) {
         c->positions[i].accepted = c->positions[i].durable;
@@ -343,9 +364,10 @@ bool batch_catcher_wait(struct batch_catcher *c, size_t n, int64_t timeout_ms)
     return true;
 }
 
-static enum decode_result decode(const struct decode_options *options, struct span payload,
+static enum decode_result decode(const struct decode_options *options, const struct message *m,
                                  struct sample_batch *batch, const char **ret_reason)
 {
+    struct span payload = m->payload;
     (void)options;
     if (payload.data[0] == '!') {
         *ret_reason = "bad_message";

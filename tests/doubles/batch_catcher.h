@@ -18,6 +18,7 @@
 struct caught_row {
     char *key;
     int64_t time_ms;
+    char *labels; /* the sink's, as name=value,...; NULL if it gave none */
 };
 
 struct caught_position {

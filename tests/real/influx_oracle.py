@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""influx_oracle.py VICTORIA-METRICS INFLUX-DUMP [--seed N] [--groups N]
+"""influx_oracle.py VICTORIA-METRICS DECODE-DUMP [--seed N] [--groups N]
 
 Holds the influx decoder against a stock victoria-metrics: the same payload bytes go to POST /write of a server that is
-started here (free loopback port, temporary directory, both gone at the end) and through influx_dump; then the server's
+started here (free loopback port, temporary directory, both gone at the end) and through decode_dump; then the server's
 /api/v1/export has to equal what the decoder made of them, as multisets of (labels, timestamp, value).
 
 Lines come from a grammar and from mutations of its lines. Most groups go with "Stream-Mode: 1", in which the server,
@@ -10,78 +10,14 @@ too, drops bad lines one by one; groups without bad lines also go without it. Ea
 that (mutations aside) each series has one sample and no block's common scale rounds its value.
 """
 import argparse
-import collections
-import json
-import os
 import random
-import shutil
-import signal
-import socket
-import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.parse
-import urllib.request
+
+from harness.decoding import Server, collect_ours, collect_stock, decode, differences
 
 STAMP = int(time.time()) - 40 * 86400  # compared timestamps lie around here
-
-
-class Server:
-    def __init__(self, binary):
-        self.dir = tempfile.mkdtemp(prefix='influx_oracle.')
-        with socket.socket() as s:
-            s.bind(('127.0.0.1', 0))
-            port = s.getsockname()[1]
-        self.url = f'http://127.0.0.1:{port}'
-        self.log = open(os.path.join(self.dir, 'log'), 'wb')
-        self.process = subprocess.Popen(
-            [binary, f'-storageDataPath={self.dir}/data', f'-httpListenAddr=127.0.0.1:{port}', '-retentionPeriod=100y',
-             '-memory.allowedPercent=10', '-search.latencyOffset=0s', '-search.disableCache', '-loggerOutput=stderr',
-             '-search.maxExportSeries=100000000', '-search.maxUniqueTimeseries=100000000', '-loggerErrorsPerSecondLimit=1'],
-            stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
-        for _ in range(300):
-            try:
-                self.get('/health')
-                return
-            except OSError:
-                if self.process.poll() is not None:
-                    break
-                time.sleep(0.1)
-        self.stop()
-        sys.exit('influx_oracle: the server does not start')
-
-    def get(self, path):
-        with urllib.request.urlopen(self.url + path, timeout=120) as answer:
-            return answer.read()
-
-    def write(self, payload, stream):
-        headers = {'Content-Type': 'text/plain'}
-        if stream:
-            headers['Stream-Mode'] = '1'
-        request = urllib.request.Request(self.url + '/write', data=payload, headers=headers)
-        try:
-            with urllib.request.urlopen(request, timeout=120) as answer:
-                return answer.status
-        except urllib.error.HTTPError as e:
-            return e.code
-
-    def export(self):
-        self.get('/internal/force_flush')
-        query = urllib.parse.urlencode({'match[]': '{__name__!=""}', 'start': 0, 'end': int(time.time()) + 90000})
-        return self.get('/api/v1/export?' + query)
-
-    def stop(self):
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-            try:
-                self.process.wait(30)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
-        self.log.close()
-        shutil.rmtree(self.dir, ignore_errors=True)
 
 
 # --- payloads -----------------------------------------------------------------------------------------------------
@@ -203,7 +139,7 @@ def group(r, first_ident):
     return end.join(lines) + r.choice([b'', b'\n', b'\r\n', b'\n\n'])
 
 
-# --- comparison ---------------------------------------------------------------------------------------------------
+# --- comparison ------------------------------------------------------------------------------------------------
 
 def too_large(labels):
     """The stock limits, which are storage's business in Varve, like the limits of time below (from 1970-01-02 on)."""
@@ -212,70 +148,11 @@ def too_large(labels):
     return len(tags) > 40 or any(size(k) > 256 or size(v) > 4096 for k, v in tags) or size(title[1]) > 4096
 
 
-def value_of(v):
-    return {'Infinity': float('inf'), '-Infinity': float('-inf')}.get(v, v) if isinstance(v, str) else float(v)
-
-
-def load(text):
-    return json.loads(text.decode('utf-8', 'surrogateescape'), object_pairs_hook=list, strict=False)
-
-
-def decode(dump, payloads, directory):
-    """Per payload: [(labels in order, timestamp or None, value)], report."""
-    paths = []
-    for i, payload in enumerate(payloads):
-        paths.append(os.path.join(directory, f'{i:06d}'))
-        with open(paths[-1], 'wb') as f:
-            f.write(payload)
-    results, samples = [], []
-    for at in range(0, len(paths), 500):
-        for text in subprocess.run([dump] + paths[at:at + 500], check=True, stdout=subprocess.PIPE).stdout.split(b'\n'):
-            if not text:
-                continue
-            row = dict(load(text))
-            if 'metric' in row:
-                samples.append((row['metric'], row['timestamps'][0], value_of(row['values'][0])))
-            else:
-                results.append((samples, row))
-                samples = []
-    return results
-
-
-def series_key(labels):
-    return frozenset(dict(labels).items())
-
-
-def collect_ours(results, now_ms):
-    ours = collections.defaultdict(list)
-    for samples, _ in results:
-        for labels, stamp_ms, value in samples:
-            if too_large(labels) or (stamp_ms is not None and not 86400000 <= stamp_ms < now_ms + 2 * 86400000):
-                continue
-            ours[series_key(labels)].append((stamp_ms, value))
-    return ours
-
-
-def collect_stock(text):
-    stock = collections.defaultdict(list)
-    for row in text.split(b'\n'):
-        if row:
-            row = dict(load(row))
-            stock[series_key(row['metric'])] += zip(row['timestamps'], map(value_of, row['values']))
-    return stock
-
-
-def differences(ours, stock, started_ms, ended_ms):
-    for key in sorted(set(ours) | set(stock), key=lambda k: sorted(k)):
-        a = sorted(ours.get(key, []), key=lambda s: (s[0] is None, s))
-        b = sorted(stock.get(key, []))
-        if len(a) == len(b) == 1 and a[0][0] is None:
-            same = started_ms - 1000 <= b[0][0] <= ended_ms + 1000 and a[0][1] == b[0][1]
-        elif len(a) == len(b) > 1:  # a block's common scale may have rounded them
-            same = any(s[0] is None for s in a) or [s[0] for s in a] == [s[0] for s in b]
-        else:
-            same = a == b
-        if not same:
-            yield sorted(key), a, b
+def write(server, payload, stream):
+    headers = {'Content-Type': 'text/plain'}
+    if stream:
+        headers['Stream-Mode'] = '1'
+    return server.post('/write', payload, headers)
 
 
 def main():
@@ -293,25 +170,25 @@ def main():
 
     failed = 0
     with tempfile.TemporaryDirectory(prefix='influx_oracle.') as directory:
-        results = decode(args.dump, payloads, directory)
+        results = decode(args.dump, 'influx', payloads, directory)
     assert len(results) == len(payloads)
     server = Server(args.server)
     try:
         started_ms = int(time.time() * 1000)
         for payload, (_, report) in zip(payloads, results):
             good = not report['bad_lines'] and report['reject'] is None
-            status = server.write(payload, stream=not good)
+            status = write(server, payload, stream=not good)
             if status != 204:
                 failed += 1
                 print(f'stock answers {status} to a payload that is good to us: {payload!r}')
-            elif not good and server.write(payload, stream=False) == 204:
+            elif not good and write(server, payload, stream=False) == 204:
                 failed += 1
                 print(f'stock takes a payload of which we refuse lines {report["bad_lines"]}, {report["reject"]}: {payload!r}')
         ended_ms = int(time.time() * 1000)
         stock = collect_stock(server.export())
     finally:
         server.stop()
-    ours = collect_ours(results, ended_ms)
+    ours = collect_ours(results, ended_ms, too_large)
     for key, a, b in differences(ours, stock, started_ms, ended_ms):
         failed += 1
         if failed < 20:

@@ -34,7 +34,8 @@ static void check_groups(const struct decoder *influx, const struct sample_batch
             const char *reason = NULL;
             struct span field = batch->samples[i].field;
             require(field.len > 0 && is_within(field, payload, size), "field lies in the payload");
-            require(influx->labels(group->key, field, &labels, &reason) == 0, "a decoded key has labels");
+            require(influx->labels(&(struct decode_options){0}, group->key, field, &labels, &reason) == 0,
+                    "a decoded key has labels");
             require(labels.count > 0 && labels.labels[labels.count - 1].value.len > 0, "a series has a name");
             for (size_t l = 0; l < labels.count; l++) /* read every byte */
                 require(labels.labels[l].name.len > 0 &&
@@ -53,8 +54,9 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
     for (enum time_precision precision = PRECISION_AUTO; precision <= PRECISION_S; precision += 2) {
         const char *reason = NULL;
         sample_batch_clear(&batch);
-        if (influx->decode(&(struct decode_options){precision}, span_of(payload, size), &batch, &reason) ==
-            DECODE_REJECT) {
+        if (influx->decode(&(struct decode_options){precision, NULL},
+                           &(struct message){.payload = span_of(payload, size)}, &batch,
+                           &reason) == DECODE_REJECT) {
             require(reason && batch.samples_count == 0 && batch.groups_count == 0,
                     "a rejected message leaves nothing");
             continue;

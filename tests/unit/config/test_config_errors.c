@@ -188,20 +188,29 @@ static const struct {
      "t:2:9: sinks[0].format: missing; write format: influx\n"
      "t:2:9: sinks[0].topics: missing; write topics: [metrics], or partitions: {metrics: [0, 1]}\n"},
     {STORAGE "sinks: [{name: e, type: mqtt, broker: x, nonsense: 1}]\n",
-     "t:2:25: sinks[0].type: mqtt is not built yet in this version; write kafka\n"},
+     "t:2:9: sinks[0].subscriptions: missing; write subscriptions: [{filter: plants/#, format: json}]\n"
+     "t:2:39: sinks[0].broker: \"x\" is not a broker's address; write mqtt://, mqtts://, ws:// or wss:// "
+     "before host:port, as in mqtts://edge.example:8883\n"
+     "t:2:42: sinks[0].nonsense: unknown key; known here: name, type, broker, client_id, version, keepalive, "
+     "receive_maximum, session_expiry, max_packet_size, retained, spool, tls, username, password, "
+     "subscriptions\n"},
     {STORAGE "sinks: [{name: e, type: redis}]\n",
-     "t:2:25: sinks[0].type: \"redis\" is not known here; write kafka\n"},
-    {SINK_WITH("labels: {a: b}"), "t:3:79: sinks[0].labels: not built yet in this version; leave it out\n"},
+     "t:2:25: sinks[0].type: \"redis\" is not known here; write kafka or mqtt\n"},
+    {SINK_WITH("labels: [a]"), "t:3:87: sinks[0].labels: a list where a mapping belongs; write it as in "
+                               "labels: {site: plant1, topic: \"$topic\"}\n"},
+    {SINK_WITH("labels: {a: }"),
+     "t:3:91: sinks[0].labels.a: has no value; write one, or leave the label out\n"},
     {SINK_WITH("broker: b"),
      "t:3:79: sinks[0].broker: not a key of this type of sink; did you mean brokers?\n"},
     {SINK_WITH("client_id: b"),
      "t:3:79: sinks[0].client_id: not a key of this type of sink; known here: name, type, brokers, topics, "
      "partitions, group, format, start_from, on_topic_recreated, on_out_of_range, leave_on_stop, threads, "
-     "queue_size, max_message_size, timestamp, precision, librdkafka\n"},
+     "queue_size, max_message_size, labels, timestamp, precision, json, librdkafka\n"},
     {SINK_WITH("security.protocol: SSL"),
      "t:3:79: sinks[0].security.protocol: unknown key; properties of librdkafka go below librdkafka:\n"},
     {SINK_WITH("treads: 2"), "t:3:79: sinks[0].treads: unknown key; did you mean threads?\n"},
-    {SINK_WITH("json: {each: $}"), "t:3:79: sinks[0].json: not built yet in this version; leave it out\n"},
+    {SINK_WITH("json: {each: $}"), "t:3:85: sinks[0].json: given with format influx, which doesn't look at "
+                                   "it; write format: json, or leave it out\n"},
     {SINK_WITH("start_from: 2026-11-01"), "t:3:91: sinks[0].start_from: \"2026-11-01\" is no place to start; "
                                           "write earliest, latest or a time as in 2026-11-01T00:00:00Z\n"},
     {SINK_WITH("on_topic_recreated: latest"),
@@ -221,15 +230,17 @@ static const struct {
     {SINK_WITH("partitions: {t: [0]}"), "t:3:91: sinks[0].partitions: given beside topics; keep topics (the "
                                         "group assigns partitions) or partitions (static)\n"},
     {STORAGE "sinks:\n"
-             "- {name: A, type: kafka, brokers: [b], topics: [t], group: g, format: json}\n",
+             "- {name: A, type: kafka, brokers: [b], topics: [t], group: g, format: otlp}\n",
      "t:3:10: sinks[0].name: \"A\" is no sink's name; write 1 to 64 of the characters a-z, 0-9, _ -\n"
-     "t:3:71: sinks[0].format: json is not built yet in this version; write influx\n"},
+     "t:3:71: sinks[0].format: otlp is not built yet in this version; write influx, "
+     "prometheus_remote_write, json, jsonline or value\n"},
     {STORAGE "sinks:\n"
              "- {name: a, type: kafka, brokers: b, topics: t, group: \"\", format: xml}\n",
      "t:3:35: sinks[0].brokers: a text where a list belongs; write it as in brokers: [k1:9092, k2:9092]\n"
      "t:3:46: sinks[0].topics: a text where a list belongs; write it as in topics: [metrics]\n"
      "t:3:56: sinks[0].group: is empty; write it as in group: varve-plant\n"
-     "t:3:68: sinks[0].format: \"xml\" is not known here; write influx\n"},
+     "t:3:68: sinks[0].format: \"xml\" is not known here; write influx, "
+     "prometheus_remote_write, json, jsonline or value\n"},
     {STORAGE "sinks:\n"
              "- {name: a, type: kafka, brokers: [], topics: [], group: g, format: influx}\n",
      "t:3:35: sinks[0].brokers: the list is empty; write it as in brokers: [k1:9092, k2:9092]\n"

@@ -84,7 +84,7 @@ static void test_its_examples_pass_too(void **state)
     assert_int_equal(unlink(path), 0);
     assert_int_equal(rmdir(directory), 0);
     assert_int_equal(r, 0);
-    assert_int_equal(cfg->sinks_count, 2);
+    assert_int_equal(cfg->sinks_count, 3);
     config_free(cfg);
     buffer_release(&text);
 }

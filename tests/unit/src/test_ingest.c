@@ -19,8 +19,10 @@
 #include "tests/doubles/fake_storage.h"
 
 /* The key is "name"; a field becomes a label of its own. A field "broken" has no labels. */
-static int fake_labels(struct span key, struct span field, struct label_list *ret, const char **ret_reason)
+static int fake_labels(const struct decode_options *options, struct span key, struct span field,
+                       struct label_list *ret, const char **ret_reason)
 {
+    (void)options;
     if (field.len == 6 && memcmp(field.data, "broken", 6) == 0) {
         *ret_reason = "too_many_labels";
         return ERR_INVALID;
@@ -46,7 +48,7 @@ static void set_up(struct fixture *f)
     fake_storage_init(&f->st);
     f->ing = ingest_new(&f->st, NULL, 0);
     f->in = ingest_intake(f->ing);
-    f->w = f->in->ops->worker_new(f->in, "plant", &decoder);
+    f->w = f->in->ops->worker_new(f->in, "plant", &decoder, NULL);
 }
 
 static void tear_down(struct fixture *f)
@@ -76,7 +78,7 @@ static void add_sample(struct sample_batch *b, const char *field, int64_t timest
 static void deliver(struct fixture *f, int64_t record_time_ms)
 {
     f->in->ops->begin(f->in, f->w);
-    f->in->ops->deliver(f->in, f->w, &f->batch, record_time_ms);
+    f->in->ops->deliver(f->in, f->w, &f->batch, record_time_ms, NULL);
     f->in->ops->end(f->in, f->w);
     sample_batch_clear(&f->batch);
 }
@@ -285,9 +287,9 @@ static void test_counters_outlive_workers(void **unused)
         f.in->ops->reject(f.in, f.w, "t/0@1", "bad_line", "x", 1, 1);
         f.in->ops->end(f.in, f.w);
         f.in->ops->worker_free(f.in, f.w);
-        f.w = f.in->ops->worker_new(f.in, "plant", &decoder);
+        f.w = f.in->ops->worker_new(f.in, "plant", &decoder, NULL);
     }
-    struct intake_worker *second = f.in->ops->worker_new(f.in, "plant", &decoder);
+    struct intake_worker *second = f.in->ops->worker_new(f.in, "plant", &decoder, NULL);
     assert_int_equal(rows_total(&f), 3);
     struct intake_totals t = {0};
     intake_totals_collect(&t, ingest_counters(f.ing));

@@ -20,8 +20,9 @@ static void dump(const char *payload, size_t size, enum time_precision precision
     char *tight = malloc(size ? size : 1);
     memcpy(tight, payload, size);
     buffer_clear(ret);
-    if (influx->decode(&(struct decode_options){precision}, span_of(tight, size), &batch, &reason) ==
-        DECODE_REJECT) {
+    if (influx->decode(&(struct decode_options){precision, NULL},
+                       &(struct message){.payload = span_of(tight, size)}, &batch,
+                       &reason) == DECODE_REJECT) {
         assert_true(batch.samples_count == 0 && batch.groups_count == 0 && batch.bad_lines_count == 0);
         buffer_printf(ret, "reject %s\n", reason);
     }
@@ -32,7 +33,8 @@ static void dump(const char *payload, size_t size, enum time_precision precision
         samples += group->samples_count;
         for (size_t i = group->first_sample; i < samples; i++) {
             const struct sample *s = &batch.samples[i];
-            assert_int_equal(influx->labels(group->key, s->field, &labels, &reason), 0);
+            assert_int_equal(
+                influx->labels(&(struct decode_options){0}, group->key, s->field, &labels, &reason), 0);
             for (size_t l = 0; l < labels.count; l++)
                 buffer_printf(ret, "[%.*s|%.*s]", (int)labels.labels[l].name.len, labels.labels[l].name.data,
                               (int)labels.labels[l].value.len, labels.labels[l].value.data);
@@ -244,9 +246,10 @@ static void test_keys_and_reuse(void **state)
     const char *text = "m,a=b v=1\nm,a=b w=2\nm,a=c v=3";
     for (int round = 0; round < 3; round++) {
         sample_batch_clear(&batch);
-        assert_int_equal(
-            influx->decode(&(struct decode_options){0}, span_of(text, strlen(text)), &batch, &reason),
-            DECODE_OK);
+        assert_int_equal(influx->decode(&(struct decode_options){0},
+                                        &(struct message){.payload = span_of(text, strlen(text))}, &batch,
+                                        &reason),
+                         DECODE_OK);
         assert_int_equal(batch.groups_count, 3);
         assert_true(batch.groups[0].key_hash == batch.groups[1].key_hash);
         assert_true(batch.groups[0].key_hash != batch.groups[2].key_hash);
@@ -254,7 +257,9 @@ static void test_keys_and_reuse(void **state)
         assert_true(batch.samples[1].field.data == text + 16 && batch.samples[1].field.len == 1);
     }
     struct label_list labels = {0};
-    assert_int_equal(influx->labels(span_of("m,a", 3), span_of("v", 1), &labels, &reason), ERR_INVALID);
+    assert_int_equal(
+        influx->labels(&(struct decode_options){0}, span_of("m,a", 3), span_of("v", 1), &labels, &reason),
+        ERR_INVALID);
     label_list_release(&labels);
     sample_batch_release(&batch);
 }

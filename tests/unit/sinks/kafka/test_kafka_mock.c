@@ -22,6 +22,8 @@ struct fixture {
     rd_kafka_mock_cluster_t *cluster;
     struct batch_catcher catcher;
     struct sink *sink;
+    const char *topic;           /* to subscribe to; NULL: "m" */
+    struct label_set *label_set; /* given to the sink */
 };
 
 static int setup(void **state)
@@ -45,6 +47,7 @@ static int teardown(void **state)
 {
     struct fixture *f = *state;
     batch_catcher_release(&f->catcher);
+    label_set_free(f->label_set);
     rd_kafka_destroy(f->producer);
     free(f);
     return 0;
@@ -52,7 +55,7 @@ static int teardown(void **state)
 
 static void start_with(struct fixture *f, const char *static_topic, enum kafka_start_from from)
 {
-    static const char *const topics[] = {"m"};
+    const char *const topics[] = {f->topic ? f->topic : "m"};
     const struct kafka_static_partition partitions[] = {{static_topic, 0}, {static_topic, 1}};
     const struct kafka_property properties[] = {{"statistics.interval.ms", "200"},
                                                 {"fetch.wait.max.ms", "20"},
@@ -68,6 +71,7 @@ static void start_with(struct fixture *f, const char *static_topic, enum kafka_s
         .partitions_count = static_topic ? 2 : 0,
         .group = "g",
         .decoder = &catcher_decoder,
+        .label_set = f->label_set,
         .start_from = from,
         .leave_on_stop = true, /* the mock cluster keeps static members for their session */
         .threads = 1,
@@ -333,6 +337,58 @@ static void unknown_member_rejoins(void **state)
     stop(f);
 }
 
+static void produce_with(struct fixture *f, const char *payload, const char *key, const char *tenant)
+{
+    assert_int_equal(rd_kafka_producev(f->producer, RD_KAFKA_V_TOPIC("m"), RD_KAFKA_V_PARTITION(0),
+                                       RD_KAFKA_V_VALUE((void *)payload, strlen(payload)),
+                                       RD_KAFKA_V_KEY((void *)key, key ? strlen(key) : 0),
+                                       RD_KAFKA_V_HEADER("tenant", tenant, -1),
+                                       RD_KAFKA_V_HEADER("other", "x", -1),
+                                       RD_KAFKA_V_TIMESTAMP(INT64_C(1753800000123)),
+                                       RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_END),
+                     0);
+}
+
+static void use_labels(struct fixture *f, const struct label_set_text *texts, size_t count)
+{
+    struct error error = {0};
+    if (label_set_compile(&f->label_set, texts, count, 2, &error) < 0)
+        fail_msg("%s", error.message);
+}
+
+static void labels_of_key_and_headers_differ_by_message(void **state)
+{
+    struct fixture *f = *state;
+    const struct label_set_text texts[] = {
+        {"site", "plant"}, {"all", "<$topic>"}, {"g", "$1"}, {"dev", "$key"}, {"t", "$header:tenant"}};
+    use_labels(f, texts, 5);
+    f->topic = "^(m+)(x)?$";
+    produce_with(f, "k0", "d1", "acme");
+    produce_with(f, "k1", NULL, "foo");
+    produce(f, 0, "k2", 2);
+    rd_kafka_flush(f->producer, 5000);
+    start_with(f, NULL, KAFKA_START_EARLIEST);
+    assert_all(f, 3);
+    stop(f);
+    assert_string_equal(f->catcher.rows[0].labels, "site=plant,all=<m>,g=m,dev=d1,t=acme");
+    assert_string_equal(f->catcher.rows[1].labels, "site=plant,all=<m>,g=m,t=foo");
+    assert_string_equal(f->catcher.rows[2].labels, "site=plant,all=<m>,g=m");
+    assert_true(f->catcher.rows[0].time_ms == INT64_C(1753800000123));
+}
+
+static void labels_of_the_topic_hold_for_a_partition(void **state)
+{
+    struct fixture *f = *state;
+    const struct label_set_text texts[] = {{"site", "plant"}, {"topic", "$topic"}, {"g", "$1"}, {"h", "$2"}};
+    use_labels(f, texts, 4);
+    produce_numbers(f, 0, 4);
+    start_with(f, NULL, KAFKA_START_EARLIEST);
+    assert_all(f, 4);
+    stop(f);
+    for (size_t i = 0; i < 4; i++)
+        assert_string_equal(f->catcher.rows[i].labels, "site=plant,topic=m");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -347,6 +403,8 @@ int main(void)
         TEST(fenced_stops_the_sink),
         TEST(no_broker_at_start_nor_at_stop),
         TEST(transient_errors_lose_nothing),
+        TEST(labels_of_key_and_headers_differ_by_message),
+        TEST(labels_of_the_topic_hold_for_a_partition),
         TEST(unknown_member_rejoins),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

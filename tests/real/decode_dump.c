@@ -1,9 +1,11 @@
 /*
- * influx_dump FILE...: what the influx decoder makes of each file, as JSON lines for influx_oracle.py.
+ * decode_dump FORMAT FILE...: what the decoder of that name makes of each file, unpacked as the sinks do it,
+ * as JSON lines for influx_oracle.py and decode_oracle.py.
  *
  * One line a sample: {"metric":{...},"values":[V],"timestamps":[T]}, as /api/v1/export prints it, but with
  * labels in order of arrival, repeated names included, and null for a timestamp that the payload doesn't
- * have. Bytes from 0x80 on are printed as they are. Then one line a message:
+ * have; the staleness marker is the value null. Bytes from 0x80 on are printed as they are. Then one line a
+ * message:
  * {"bad_lines":[NUMBER...],"dropped_nan":N,"reject":REASON|null}.
  */
 #include <stdio.h>
@@ -11,6 +13,7 @@
 #include <string.h>
 
 #include "sinks/decode/decode.h"
+#include "sinks/decode/unpack.h"
 
 static char *read_file(const char *path, size_t *ret_size)
 {
@@ -61,7 +64,9 @@ static void print_sample(const struct label_list *labels, const struct sample *s
         print_string(labels->labels[i].value);
     }
     double value = decimal_to_double(sample->value.mantissa, sample->value.exponent);
-    if (sample->value.mantissa == DECIMAL_INF_POS || sample->value.mantissa == DECIMAL_INF_NEG)
+    if (sample->value.mantissa == DECIMAL_STALE)
+        printf("},\"values\":[null]");
+    else if (sample->value.mantissa == DECIMAL_INF_POS || sample->value.mantissa == DECIMAL_INF_NEG)
         printf("},\"values\":[\"%sInfinity\"]", value < 0 ? "-" : "");
     else
         printf("},\"values\":[%.17g]", value);
@@ -78,8 +83,9 @@ static void print_groups(const struct decoder *decoder, const struct sample_batc
         const struct sample_group *group = &batch->groups[g];
         for (size_t i = group->first_sample; i < group->first_sample + group->samples_count; i++) {
             const char *reason;
-            if (decoder->labels(group->key, batch->samples[i].field, labels, &reason) < 0) {
-                fprintf(stderr, "influx_dump: labels: %s\n", reason);
+            if (decoder->labels(&(struct decode_options){0}, group->key, batch->samples[i].field, labels,
+                                &reason) < 0) {
+                fprintf(stderr, "decode_dump: labels: %s\n", reason);
                 exit(1);
             }
             print_sample(labels, &batch->samples[i]);
@@ -89,15 +95,22 @@ static void print_groups(const struct decoder *decoder, const struct sample_batc
 
 int main(int argc, char **argv)
 {
-    const struct decoder *decoder = decoder_find("influx");
+    const struct decoder *decoder = argc > 1 ? decoder_find(argv[1]) : NULL;
+    if (!decoder) {
+        fprintf(stderr, "usage: decode_dump FORMAT FILE...\n");
+        return 64;
+    }
     struct sample_batch batch = {0};
     struct label_list labels = {0};
-    for (int f = 1; f < argc; f++) {
+    struct unpacker unpacker = {0};
+    for (int f = 2; f < argc; f++) {
         size_t size;
         char *data = read_file(argv[f], &size);
         const char *reason = NULL;
+        struct message message = {.time_ms = TIMESTAMP_NONE};
         sample_batch_clear(&batch);
-        decoder->decode(&(struct decode_options){PRECISION_AUTO}, span_of(data, size), &batch, &reason);
+        if (unpack(&unpacker, span_of(data, size), unpack_limit(0), &message.payload, &reason) == 0)
+            decoder->decode(&(struct decode_options){PRECISION_AUTO, NULL}, &message, &batch, &reason);
         print_groups(decoder, &batch, &labels);
         printf("{\"bad_lines\":[");
         for (size_t i = 0; i < batch.bad_lines_count; i++)
@@ -108,5 +121,6 @@ int main(int argc, char **argv)
     }
     sample_batch_release(&batch);
     label_list_release(&labels);
+    unpacker_release(&unpacker);
     return 0;
 }

@@ -1,0 +1,142 @@
+/* What MQTTAsync_connect is told. */
+#include "sinks/mqtt/mqtt_internal.h"
+#include <stdio.h>
+
+#define CONNECT_TIMEOUT_S 10
+
+static void on_success(void *context, MQTTAsync_successData *data)
+{
+    struct mqtt_sink *s = context;
+    mutex_lock(&s->lock);
+    s->state = MQTT_CONNECTED;
+    s->session_present = data && data->alt.connect.sessionPresent;
+    cond_broadcast(&s->changed);
+    mutex_unlock(&s->lock);
+}
+
+static void on_success5(void *context, MQTTAsync_successData5 *data)
+{
+    struct mqtt_sink *s = context;
+    mutex_lock(&s->lock);
+    s->state = MQTT_CONNECTED;
+    s->session_present = data && data->alt.connect.sessionPresent;
+    cond_broadcast(&s->changed);
+    mutex_unlock(&s->lock);
+}
+
+/* What is known already (a failed verification) says more than the library's summary. */
+static void failed(struct mqtt_sink *s, int code, const char *message, const char *reason)
+{
+    mutex_lock(&s->lock);
+    s->state = MQTT_FAILED;
+    if (!s->why[0])
+        snprintf(s->why, sizeof s->why, "%s (code %d)",
+                 message  ? message
+                 : reason ? reason
+                          : "no connection",
+                 code);
+    cond_broadcast(&s->changed);
+    mutex_unlock(&s->lock);
+}
+
+static const char *connack_reason(int code)
+{
+    static const char *const reasons[] = {NULL,
+                                          "the broker refuses this protocol version",
+                                          "the broker refuses the client id",
+                                          "the broker is unavailable",
+                                          "wrong user name or password",
+                                          "not authorised"};
+    return code > 0 && code < (int)(sizeof reasons / sizeof *reasons) ? reasons[code] : NULL;
+}
+
+static void on_failure(void *context, MQTTAsync_failureData *data)
+{
+    failed(context, data ? data->code : 0, data ? data->message : NULL,
+           data ? connack_reason(data->code) : NULL);
+}
+
+static void on_failure5(void *context, MQTTAsync_failureData5 *data)
+{
+    int code = data ? (data->reasonCode ? (int)data->reasonCode : data->code) : 0;
+    const char *reason = data && data->reasonCode ? MQTTReasonCode_toString(data->reasonCode) : NULL;
+    failed(context, code, data ? data->message : NULL, reason);
+}
+
+static int on_ssl_error(const char *text, size_t len, void *context)
+{
+    struct mqtt_sink *s = context;
+    while (len && (text[len - 1] == '\n' || text[len - 1] == ' '))
+        len--;
+    mutex_lock(&s->lock);
+    if (len && !s->why[0])
+        snprintf(s->why, sizeof s->why, "TLS: %.*s", (int)(len < 200 ? len : 200), text);
+    mutex_unlock(&s->lock);
+    return 0;
+}
+
+static void add_property(MQTTProperties *properties, enum MQTTPropertyCodes code, uint32_t value)
+{
+    MQTTProperty p = {.identifier = code};
+    if (code == MQTTPROPERTY_CODE_RECEIVE_MAXIMUM)
+        p.value.integer2 = (unsigned short)value;
+    else
+        p.value.integer4 = value;
+    (void)MQTTProperties_add(properties, &p);
+}
+
+static void init_tls(struct mqtt_connect_options *o, struct mqtt_sink *s)
+{
+    o->ssl = (MQTTAsync_SSLOptions)MQTTAsync_SSLOptions_initializer;
+    o->ssl.trustStore = s->tls_ca; /* NULL: the system's */
+    o->ssl.keyStore = s->tls_cert;
+    o->ssl.privateKey = s->tls_key;
+    o->ssl.enableServerCertAuth = 1;
+    o->ssl.verify = 1; /* the host's name too: paho's default is not to look at it */
+    o->ssl.ssl_error_cb = on_ssl_error;
+    o->ssl.ssl_error_context = s;
+    o->connect.ssl = &o->ssl;
+}
+
+void mqtt_connect_options_init(struct mqtt_connect_options *o, struct mqtt_sink *s)
+{
+    bool has_session = s->client_id[0];
+    bool is_v5 = s->version == MQTT_VERSION_5;
+    *o = (struct mqtt_connect_options){0};
+    if (is_v5 && s->url.is_websocket)
+        o->connect = (MQTTAsync_connectOptions)MQTTAsync_connectOptions_initializer5_ws;
+    else if (is_v5)
+        o->connect = (MQTTAsync_connectOptions)MQTTAsync_connectOptions_initializer5;
+    else if (s->url.is_websocket)
+        o->connect = (MQTTAsync_connectOptions)MQTTAsync_connectOptions_initializer_ws;
+    else
+        o->connect = (MQTTAsync_connectOptions)MQTTAsync_connectOptions_initializer;
+    o->connect.keepAliveInterval = (int)s->keepalive_s;
+    o->connect.connectTimeout = CONNECT_TIMEOUT_S;
+    o->connect.automaticReconnect = 0;
+    o->connect.username = s->username;
+    o->connect.password = s->password;
+    o->connect.context = s;
+    if (is_v5) {
+        o->connect.cleanstart = !has_session;
+        o->connect.onSuccess5 = on_success5;
+        o->connect.onFailure5 = on_failure5;
+        if (has_session)
+            add_property(&o->properties, MQTTPROPERTY_CODE_SESSION_EXPIRY_INTERVAL, s->session_expiry_s);
+        add_property(&o->properties, MQTTPROPERTY_CODE_RECEIVE_MAXIMUM, s->receive_maximum);
+        add_property(&o->properties, MQTTPROPERTY_CODE_MAXIMUM_PACKET_SIZE, s->max_packet_size);
+        o->connect.connectProperties = &o->properties;
+    } else {
+        o->connect.MQTTVersion = MQTTVERSION_3_1_1;
+        o->connect.cleansession = !has_session;
+        o->connect.onSuccess = on_success;
+        o->connect.onFailure = on_failure;
+    }
+    if (s->url.is_tls)
+        init_tls(o, s);
+}
+
+void mqtt_connect_options_release(struct mqtt_connect_options *o)
+{
+    MQTTProperties_free(&o->properties);
+}

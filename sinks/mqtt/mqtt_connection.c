@@ -1,0 +1,313 @@
+/*
+ * The connection thread: looks the broker's name up, connects, subscribes, and does so again with a back-off
+ * when the connection is lost or refused. Each connection has an MQTTAsync handle of its own: nothing that
+ * paho still has queued of one reaches the next.
+ */
+#include "sinks/mqtt/mqtt_internal.h"
+
+#include <netdb.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+
+#include "sinks/mqtt/mqtt_resolve.h"
+#include "src/base/clock.h"
+#include "src/base/log.h"
+
+#define BACK_OFF_MIN_MS  500
+#define BACK_OFF_MAX_MS  30000
+#define STABLE_MS        10000 /* a connection that lasted so long begins the back-off anew */
+#define CONNECT_LIMIT_MS 15000 /* paho's own limit, and some more: it isn't always kept */
+#define ROOM_WAIT_MS     200
+#define RELEASE_WAIT_MS  500 /* at the stop, for PUBACKs of what is durable */
+#define PIN_WAIT_MS      50
+
+struct connector {
+    struct mqtt_sink *sink;
+    size_t address_index;
+    int64_t back_off_ms;
+    bool was_away; /* failures are logged once, until it's connected again */
+    char last_why[256];
+};
+
+void mqtt_connection_disconnect(struct mqtt_sink *s)
+{
+    mutex_lock(&s->lock);
+    s->wants_disconnect = true;
+    cond_broadcast(&s->changed);
+    mutex_unlock(&s->lock);
+}
+
+/* Waits until told to stop; true then. */
+static bool wait_for_stop(struct mqtt_sink *s, int64_t timeout_ms)
+{
+    int64_t deadline = clock_monotonic_ms() + timeout_ms;
+    mutex_lock(&s->lock);
+    for (int64_t left = timeout_ms; !s->stopping && left > 0; left = deadline - clock_monotonic_ms())
+        (void)cond_wait_ms(&s->changed, &s->lock, left);
+    bool is_stopping = s->stopping;
+    mutex_unlock(&s->lock);
+    return is_stopping;
+}
+
+static void note_failure(struct connector *c, const char *why)
+{
+    struct mqtt_sink *s = c->sink;
+    atomic_fetch_add(&s->connect_failures, 1);
+    if (c->was_away && strcmp(c->last_why, why) == 0)
+        return;
+    log_warning("sink %s: no connection with %s: %s; trying again", s->base.name, s->uri, why);
+    c->was_away = true;
+    snprintf(c->last_why, sizeof c->last_why, "%.255s", why);
+}
+
+/* --- callbacks of paho --- */
+
+static void connection_ended(struct mqtt_sink *s, const char *why)
+{
+    mutex_lock(&s->lock);
+    s->state = MQTT_AWAY;
+    snprintf(s->why, sizeof s->why, "%s", why);
+    cond_broadcast(&s->changed);
+    mutex_unlock(&s->lock);
+}
+
+static void on_connection_lost(void *context, char *cause)
+{
+    connection_ended(context, cause ? cause : "the connection was lost");
+}
+
+static void on_disconnected(void *context, MQTTProperties *properties, enum MQTTReasonCodes code)
+{
+    (void)properties;
+    char why[128];
+    const char *name = MQTTReasonCode_toString(code);
+    snprintf(why, sizeof why, "the broker ended it: %s", name ? name : "unknown reason");
+    connection_ended(context, why);
+}
+
+/* --- one connection --- */
+
+static void on_lookup(void *arg)
+{
+    struct mqtt_sink *s = arg;
+    mutex_lock(&s->lock);
+    s->lookup_ended = true;
+    cond_broadcast(&s->changed);
+    mutex_unlock(&s->lock);
+}
+
+static int resolve(struct connector *c, char ret_address[MQTT_ADDRESS_SIZE], struct error *reterr)
+{
+    struct mqtt_sink *s = c->sink;
+    mutex_lock(&s->lock);
+    s->lookup_ended = false;
+    mutex_unlock(&s->lock);
+    struct mqtt_lookup *l = mqtt_lookup_start(s->url.host, on_lookup, s);
+    mutex_lock(&s->lock);
+    while (!s->lookup_ended && !s->stopping)
+        cond_wait(&s->changed, &s->lock);
+    mutex_unlock(&s->lock);
+    int status = 0, r = 0;
+    if (!mqtt_lookup_done(l, c->address_index, &status, ret_address))
+        r = error_set(reterr, ERR_CANCELLED, "stopping");
+    else if (status != 0)
+        r = error_set(reterr, ERR_IO, "cannot resolve %s: %s", s->url.host, gai_strerror(status));
+    mqtt_lookup_abandon(l);
+    c->address_index++;
+    return r;
+}
+
+static void end_connection(struct mqtt_sink *s)
+{
+    struct mqtt_puback *puback = s->puback;
+    if (puback)
+        mqtt_puback_close(puback);
+    if (s->handle)
+        MQTTAsync_destroy(&s->handle); /* sends DISCONNECT; no callback comes after it */
+    s->handle = NULL;
+    mutex_lock(&s->release_lock);
+    s->puback = NULL;
+    mutex_unlock(&s->release_lock);
+    mqtt_puback_free(puback);
+    mqtt_subscribe_forget(s);
+    mutex_lock(&s->lock);
+    s->state = MQTT_AWAY;
+    mutex_unlock(&s->lock);
+}
+
+static int begin_connection(struct mqtt_sink *s, struct error *reterr)
+{
+    MQTTAsync_createOptions create = MQTTAsync_createOptions_initializer;
+    create.MQTTVersion = s->version == MQTT_VERSION_5 ? MQTTVERSION_5 : MQTTVERSION_3_1_1;
+    int rc = MQTTAsync_createWithOptions(&s->handle, s->uri, s->client_id, MQTTCLIENT_PERSISTENCE_NONE, NULL,
+                                         &create);
+    if (rc != MQTTASYNC_SUCCESS) {
+        s->handle = NULL;
+        return error_set(reterr, ERR_INVALID, "paho refuses %s or the client id (code %d)", s->uri, rc);
+    }
+    struct mqtt_puback *puback = mqtt_puback_new(s->client_id);
+    mutex_lock(&s->release_lock);
+    s->puback = puback;
+    mutex_unlock(&s->release_lock);
+    mutex_lock(&s->lock);
+    s->state = MQTT_CONNECTING;
+    s->why[0] = '\0';
+    s->wants_disconnect = false;
+    mutex_unlock(&s->lock);
+    atomic_store(&s->refusing, false);
+    (void)MQTTAsync_setCallbacks(s->handle, s, on_connection_lost, mqtt_message_arrived, NULL);
+    if (s->version == MQTT_VERSION_5)
+        (void)MQTTAsync_setDisconnected(s->handle, s, on_disconnected);
+
+    struct mqtt_connect_options options;
+    mqtt_connect_options_init(&options, s);
+    rc = MQTTAsync_connect(s->handle, &options.connect);
+    mqtt_connect_options_release(&options);
+    return rc == MQTTASYNC_SUCCESS ? 0 : error_set(reterr, ERR_IO, "paho can't connect (code %d)", rc);
+}
+
+static int wait_until_connected(struct mqtt_sink *s, struct error *reterr)
+{
+    int64_t deadline = clock_monotonic_ms() + CONNECT_LIMIT_MS;
+    mutex_lock(&s->lock);
+    while (s->state == MQTT_CONNECTING && !s->stopping) {
+        int64_t left = deadline - clock_monotonic_ms();
+        if (left <= 0)
+            break;
+        (void)cond_wait_ms(&s->changed, &s->lock, left);
+    }
+    int r = 0;
+    if (s->state != MQTT_CONNECTED)
+        r = s->stopping ? error_set(reterr, ERR_CANCELLED, "stopping")
+                        : error_set(reterr, ERR_IO, "%s", s->why[0] ? s->why : "no answer in time");
+    mutex_unlock(&s->lock);
+    return r;
+}
+
+static int pin(struct mqtt_sink *s, const char *address)
+{
+    while (mqtt_pin(s->pinned_name, address) == ERR_BUSY) {
+        if (wait_for_stop(s, PIN_WAIT_MS))
+            return ERR_CANCELLED;
+    }
+    return 0;
+}
+
+static int connect_once(struct connector *c, struct error *reterr)
+{
+    struct mqtt_sink *s = c->sink;
+    char address[MQTT_ADDRESS_SIZE] = "";
+    int r = resolve(c, address, reterr);
+    if (r < 0)
+        return r;
+    if (pin(s, address) < 0)
+        return error_set(reterr, ERR_CANCELLED, "stopping");
+    r = begin_connection(s, reterr);
+    if (r == 0)
+        r = wait_until_connected(s, reterr);
+    mqtt_unpin(s->pinned_name);
+    if (r == 0) {
+        log_info("sink %s: connected with %s (%s), session %s", s->base.name, s->uri, address,
+                 s->session_present ? "resumed" : "new");
+        r = mqtt_subscribe_all(s, reterr);
+    }
+    return r;
+}
+
+/* Until the connection ends, is to be ended, or the sink is. */
+static void wait_while_connected(struct connector *c)
+{
+    struct mqtt_sink *s = c->sink;
+    int64_t since = clock_monotonic_ms();
+    char why[sizeof s->why] = "";
+    mutex_lock(&s->lock);
+    while (s->state == MQTT_CONNECTED && !s->wants_disconnect && !s->stopping)
+        cond_wait(&s->changed, &s->lock);
+    bool is_lost = s->state != MQTT_CONNECTED && !s->stopping;
+    snprintf(why, sizeof why, "%s", s->why);
+    mutex_unlock(&s->lock);
+    if (is_lost) {
+        atomic_fetch_add(&s->lost_connections, 1);
+        log_warning("sink %s: lost %s: %s", s->base.name, s->uri, why[0] ? why : "unknown reason");
+    }
+    if (clock_monotonic_ms() - since >= STABLE_MS)
+        c->back_off_ms = 0;
+}
+
+/* No connection before the spool takes messages again. True when told to stop. */
+static bool wait_for_spool(struct connector *c)
+{
+    struct mqtt_sink *s = c->sink;
+    bool is_said = false;
+    int64_t wait_ms = ROOM_WAIT_MS;
+    for (;;) {
+        struct error error = {0};
+        if (spool_has_failed(s->spool) && spool_recover(s->spool, &error) < 0) {
+            if (!is_said)
+                log_error("sink %s: %s; trying again", s->base.name, error.message);
+            is_said = true;
+            wait_ms = wait_ms * 2 > BACK_OFF_MAX_MS ? BACK_OFF_MAX_MS : wait_ms * 2;
+        } else if (spool_has_room(s->spool)) {
+            return wait_for_stop(s, 0);
+        } else if (!is_said) {
+            log_warning("sink %s: the spool in %s is full; the broker keeps the messages until there's room",
+                        s->base.name, s->spool_path);
+            is_said = true;
+        }
+        if (wait_for_stop(s, wait_ms))
+            return true;
+    }
+}
+
+static int64_t next_back_off(struct connector *c)
+{
+    unsigned random = 0;
+    (void)!getrandom(&random, sizeof random, 0);
+    c->back_off_ms = c->back_off_ms ? c->back_off_ms * 2 : BACK_OFF_MIN_MS;
+    if (c->back_off_ms > BACK_OFF_MAX_MS)
+        c->back_off_ms = BACK_OFF_MAX_MS;
+    return c->back_off_ms / 2 + (int64_t)(random % (unsigned)(c->back_off_ms / 2 + 1));
+}
+
+/* What is durable is acknowledged before the connection ends, or it would all come again. */
+static void drain_pubacks(struct mqtt_sink *s)
+{
+    int64_t deadline = clock_monotonic_ms() + RELEASE_WAIT_MS;
+    while (s->puback && mqtt_puback_count(s->puback) && clock_monotonic_ms() < deadline)
+        clock_sleep_ms(2);
+}
+
+void mqtt_connection_main(void *arg)
+{
+    struct connector c = {.sink = arg};
+    struct mqtt_sink *s = arg;
+    while (!wait_for_spool(&c)) {
+        struct error error = {0};
+        bool was_full = false;
+        atomic_store(&s->accepting, true);
+        int r = connect_once(&c, &error);
+        if (r == 0) {
+            atomic_fetch_add(&s->connects, 1);
+            c.was_away = false;
+            mutex_lock(&s->lock);
+            bool is_connected = s->state == MQTT_CONNECTED;
+            mutex_unlock(&s->lock);
+            if (is_connected)
+                wait_while_connected(&c);
+        } else if (r != ERR_CANCELLED) {
+            note_failure(&c, error.message);
+        }
+        mutex_lock(&s->lock);
+        bool is_stopping = s->stopping;
+        was_full = s->wants_disconnect;
+        mutex_unlock(&s->lock);
+        if (is_stopping) {
+            atomic_store(&s->accepting, false);
+            drain_pubacks(s);
+        }
+        end_connection(s);
+        if (is_stopping || wait_for_stop(s, was_full ? 0 : next_back_off(&c)))
+            break;
+    }
+}

@@ -1,0 +1,92 @@
+/* paho's callback for a message. It runs in the thread that serves all brokers, with paho's mutex held: it
+ * must not wait for anything. */
+#include "sinks/mqtt/mqtt_internal.h"
+#include "src/base/clock.h"
+#include "src/base/log.h"
+
+struct mqtt_subscription *mqtt_find_subscription(struct mqtt_sink *s, struct span topic,
+                                                 struct mqtt_match *match)
+{
+    for (size_t i = 0; i < s->subscriptions_count; i++) {
+        if (mqtt_filter_match(s->subscriptions[i].filter, topic, match))
+            return &s->subscriptions[i];
+    }
+    return NULL;
+}
+
+static void count(atomic_ullong *counter)
+{
+    atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
+}
+
+static void refuse(struct mqtt_sink *s, const MQTTAsync_message *m)
+{
+    count(&s->refused);
+    mqtt_puback_refuse(s->puback, (uint16_t)m->msgid);
+}
+
+/* The PUBACK goes out when paho gets the callback's return, and the broker forgets the message: it has to be
+ * taken, over the bound if need be. */
+static void take_at_once(struct mqtt_sink *s, const struct spool_record *record)
+{
+    uint64_t lsn;
+    struct spool_stats stats;
+    (void)spool_append(s->spool, record, true, &lsn);
+    if (spool_write(s->spool, NULL) < 0)
+        mqtt_connection_disconnect(s);
+    spool_get_stats(s->spool, &stats);
+    if (stats.bytes > s->spool_max_bytes)
+        mqtt_connection_disconnect(s);
+}
+
+static void take(struct mqtt_sink *s, const MQTTAsync_message *m, struct span topic)
+{
+    struct spool_record record = {.arrival_ms = clock_now_ms(),
+                                  .packet_id = (uint16_t)m->msgid,
+                                  .qos = (uint8_t)m->qos,
+                                  .retained = m->retained,
+                                  .dup = m->dup,
+                                  .topic = topic,
+                                  .payload = span_of(m->payload, (size_t)m->payloadlen)};
+    uint64_t lsn;
+    if (m->qos == 0) {
+        if (spool_append(s->spool, &record, false, &lsn) < 0)
+            count(&s->dropped_full);
+    } else if (!mqtt_puback_is_held()) {
+        take_at_once(s, &record);
+    } else if (spool_append(s->spool, &record, false, &lsn) < 0) {
+        /* Neither this one nor those after it: the broker sends them again, in their order. */
+        atomic_store(&s->refusing, true);
+        refuse(s, m);
+        mqtt_connection_disconnect(s);
+    } else {
+        mqtt_puback_hold(s->puback, (uint16_t)m->msgid, lsn);
+    }
+}
+
+int mqtt_message_arrived(void *context, char *topic_text, int topic_len, MQTTAsync_message *m)
+{
+    struct mqtt_sink *s = context;
+    struct span topic = span_of(topic_text, topic_len > 0 ? (size_t)topic_len : strlen(topic_text));
+    count(&s->received);
+    atomic_fetch_add_explicit(&s->bytes_received, (unsigned long long)m->payloadlen, memory_order_relaxed);
+    if (m->qos > 0 && mqtt_puback_is_held() && (!atomic_load(&s->accepting) || atomic_load(&s->refusing))) {
+        refuse(s, m);
+    } else {
+        bool is_wanted = true;
+        if (m->retained && s->retained == MQTT_RETAINED_DROP) {
+            count(&s->dropped_retained);
+            is_wanted = false;
+        } else if (!mqtt_find_subscription(s, topic, NULL)) {
+            count(&s->unmatched);
+            is_wanted = false;
+        }
+        if (is_wanted)
+            take(s, m, topic);
+        else if (m->qos > 0)
+            mqtt_puback_hold(s->puback, (uint16_t)m->msgid, 0);
+    }
+    MQTTAsync_freeMessage(&m);
+    MQTTAsync_free(topic_text);
+    return 1; /* never 0: paho would queue it, acknowledge it, and go on queueing */
+}

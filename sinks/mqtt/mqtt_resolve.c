@@ -1,0 +1,210 @@
+#include "sinks/mqtt/mqtt_resolve.h"
+
+#include <netdb.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "src/base/alloc.h"
+#include "src/base/mutex.h"
+#include "src/base/thread.h"
+
+#define ADDRESSES_MAX 16
+
+struct mqtt_lookup {
+    struct mutex lock;
+    unsigned references; /* the asker's and the thread's */
+    char *host;
+    void (*notify)(void *arg);
+    void *arg;
+    bool is_done;
+    int status;
+    char addresses[ADDRESSES_MAX][MQTT_ADDRESS_SIZE];
+    size_t addresses_count;
+};
+
+static void lookup_unref(struct mqtt_lookup *l)
+{
+    mutex_lock(&l->lock);
+    bool is_last = --l->references == 0;
+    mutex_unlock(&l->lock);
+    if (!is_last)
+        return;
+    mutex_destroy(&l->lock);
+    free(l->host);
+    free(l);
+}
+
+/* IPv4 first, as paho takes them. */
+static void take_addresses(struct mqtt_lookup *l, const struct addrinfo *list)
+{
+    for (int pass = 0; pass < 2; pass++) {
+        for (const struct addrinfo *a = list; a && l->addresses_count < ADDRESSES_MAX; a = a->ai_next) {
+            if ((a->ai_family == AF_INET) != (pass == 0))
+                continue;
+            char *text = l->addresses[l->addresses_count];
+            if (getnameinfo(a->ai_addr, a->ai_addrlen, text, MQTT_ADDRESS_SIZE, NULL, 0, NI_NUMERICHOST) == 0)
+                l->addresses_count++;
+        }
+    }
+}
+
+static void lookup_main(void *arg)
+{
+    struct mqtt_lookup *l = arg;
+    struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM}, *list = NULL;
+    int status = getaddrinfo(l->host, NULL, &hints, &list);
+    mutex_lock(&l->lock);
+    l->status = status;
+    if (status == 0)
+        take_addresses(l, list);
+    if (status == 0 && !l->addresses_count)
+        l->status = EAI_NONAME;
+    l->is_done = true;
+    /* Under the lock: whoever abandons it must not find arg in use afterwards. */
+    if (l->notify)
+        l->notify(l->arg);
+    mutex_unlock(&l->lock);
+    if (list)
+        freeaddrinfo(list);
+    lookup_unref(l);
+}
+
+struct mqtt_lookup *mqtt_lookup_start(const char *host, void (*notify)(void *arg), void *arg)
+{
+    struct mqtt_lookup *l = xcalloc(1, sizeof *l);
+    struct thread thread;
+    mutex_init(&l->lock, RANK_REJECTS);
+    l->references = 2;
+    l->host = xstrdup(host);
+    l->notify = notify;
+    l->arg = arg;
+    thread_start(&thread, "mqtt-lookup", lookup_main, l);
+    (void)pthread_detach(thread.native);
+    return l;
+}
+
+bool mqtt_lookup_done(struct mqtt_lookup *l, size_t index, int *ret_status,
+                      char ret_address[MQTT_ADDRESS_SIZE])
+{
+    mutex_lock(&l->lock);
+    bool is_done = l->is_done;
+    if (is_done) {
+        *ret_status = l->status;
+        if (l->addresses_count)
+            memcpy(ret_address, l->addresses[index % l->addresses_count], MQTT_ADDRESS_SIZE);
+    }
+    mutex_unlock(&l->lock);
+    return is_done;
+}
+
+void mqtt_lookup_abandon(struct mqtt_lookup *l)
+{
+    if (!l)
+        return;
+    mutex_lock(&l->lock);
+    l->notify = NULL;
+    mutex_unlock(&l->lock);
+    lookup_unref(l);
+}
+
+#ifdef VARVE_MQTT_WRAP
+
+/* The linker's --wrap: every call of getaddrinfo in the program comes here. */
+int __real_getaddrinfo(const char *node, const char *service, const struct addrinfo *hints,
+                       struct addrinfo **result);
+int __wrap_getaddrinfo(const char *node, const char *service, const struct addrinfo *hints,
+                       struct addrinfo **result);
+
+struct pin {
+    char *name;
+    char address[MQTT_ADDRESS_SIZE];
+    unsigned references;
+    struct pin *next;
+};
+
+static pthread_mutex_t pins_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct pin *pins;
+
+static struct pin **find_pin(const char *name)
+{
+    struct pin **p = &pins;
+    while (*p && strcmp((*p)->name, name) != 0)
+        p = &(*p)->next;
+    return p;
+}
+
+bool mqtt_resolve_can_pin(void)
+{
+    return true;
+}
+
+int mqtt_pin(const char *name, const char *address)
+{
+    int r = 0;
+    pthread_mutex_lock(&pins_lock);
+    struct pin *p = *find_pin(name);
+    if (!p) {
+        p = xcalloc(1, sizeof *p);
+        p->name = xstrdup(name);
+        strncpy(p->address, address, sizeof p->address - 1);
+        p->next = pins;
+        pins = p;
+    }
+    if (strcmp(p->address, address) != 0)
+        r = ERR_BUSY;
+    else
+        p->references++;
+    pthread_mutex_unlock(&pins_lock);
+    return r;
+}
+
+void mqtt_unpin(const char *name)
+{
+    pthread_mutex_lock(&pins_lock);
+    struct pin **place = find_pin(name), *p = *place;
+    if (p && --p->references == 0) {
+        *place = p->next;
+        free(p->name);
+        free(p);
+    }
+    pthread_mutex_unlock(&pins_lock);
+}
+
+int __wrap_getaddrinfo(const char *node, const char *service, const struct addrinfo *hints,
+                       struct addrinfo **result)
+{
+    char address[MQTT_ADDRESS_SIZE];
+    bool is_pinned = false;
+    if (node && !service) { /* as paho calls it */
+        pthread_mutex_lock(&pins_lock);
+        struct pin *p = *find_pin(node);
+        if (p) {
+            memcpy(address, p->address, sizeof address);
+            is_pinned = true;
+        }
+        pthread_mutex_unlock(&pins_lock);
+    }
+    return __real_getaddrinfo(is_pinned ? address : node, service, hints, result);
+}
+
+#else
+
+bool mqtt_resolve_can_pin(void)
+{
+    return false;
+}
+
+int mqtt_pin(const char *name, const char *address)
+{
+    (void)name;
+    (void)address;
+    return 0;
+}
+
+void mqtt_unpin(const char *name)
+{
+    (void)name;
+}
+
+#endif
