@@ -89,7 +89,8 @@ static void check_format(char *text)
 static void test_all_names(void **unused)
 {
     (void)unused;
-    struct sink sinks[] = {{&fake_ops, (char[]){"plant"}}, {&fake_ops, (char[]){"edge"}}};
+    struct sink sinks[] = {{.ops = &fake_ops, .name = (char[]){"plant"}},
+                           {.ops = &fake_ops, .name = (char[]){"edge"}}};
     struct sink *const list[] = {&sinks[0], &sinks[1]};
     struct intake_counters_list counters = {};
     struct intake_counters *c = intake_counters_take(&counters, "plant");
