@@ -103,6 +103,28 @@ static int check_one_file_system(const char *root, struct error *reterr)
     return 0;
 }
 
+/* A process that was killed may have left names that are to be seen but not on disk: what is written from now
+ * on relies on them. */
+static int sync_layout(const struct fs *fs, const char *root, struct error *reterr)
+{
+    static const char *const dirs[] = {"",
+                                       "/" DIR_VARVE,
+                                       "/" DIR_DATA,
+                                       "/" DIR_DATA "/" DIR_SMALL,
+                                       "/" DIR_DATA "/" DIR_BIG,
+                                       "/" DIR_DATA "/" DIR_INDEX,
+                                       "/" DIR_METADATA};
+    _cleanup_free_ char *parent = xasprintf("%s/..", root);
+    /* It need not be ours to open; then it isn't we who made root. */
+    (void)fs->ops->sync_dir(fs, parent, NULL);
+    int r = 0;
+    for (size_t i = 0; i < sizeof dirs / sizeof *dirs && r == 0; i++) {
+        _cleanup_free_ char *dir = xasprintf("%s%s", root, dirs[i]);
+        r = fs->ops->sync_dir(fs, dir, reterr);
+    }
+    return r;
+}
+
 static int make_layout(const struct fs *fs, const char *root, struct error *reterr)
 {
     static const char *const dirs[] = {DIR_VARVE, DIR_DATA "/" DIR_SMALL, DIR_DATA "/" DIR_BIG,
@@ -114,6 +136,8 @@ static int make_layout(const struct fs *fs, const char *root, struct error *rete
     }
     if (r == 0)
         r = check_one_file_system(root, reterr);
+    if (r == 0)
+        r = sync_layout(fs, root, reterr);
     if (r < 0)
         return r;
     /* Zero: composite index rows may be used for all of time (format 2.4). */

@@ -100,6 +100,20 @@ static int sweep(const struct store_view *view, const struct view_month *m, enum
     return r;
 }
 
+/* The killed process may have replaced a parts.json, or moved a part, and not synced it any more: then it's
+ * seen, and nothing below is done about it, but it isn't on disk. */
+static int sync_month(const struct store_view *view, const struct view_month *m, const struct fs *fs,
+                      struct error *reterr)
+{
+    int r = 0;
+    for (int place = 0; place < PART_PLACES && r == 0; place++) {
+        _cleanup_free_ char *dir = place_dir(view, (enum part_place)place, m);
+        if (fs_is_dir(dir))
+            r = fs->ops->sync_dir(fs, dir, reterr);
+    }
+    return r;
+}
+
 int store_view_recover(struct store_view *view, const struct fs *fs, struct error *reterr)
 {
     _cleanup_free_ char *journal = xasprintf("%s/" FILE_JOURNAL, view->root);
@@ -109,6 +123,8 @@ int store_view_recover(struct store_view *view, const struct fs *fs, struct erro
     int r = 0;
     if (view->has_journal)
         r = journal_rewrite(&view->journal, fs, journal, reterr);
+    for (size_t i = 0; i < view->months_count && r == 0 && view->has_journal; i++)
+        r = sync_month(view, &view->months[i], fs, reterr);
     for (int index = 1; index >= 0; index--) /* a sample without its index row would be invisible */
         for (size_t i = 0; i < view->months_count && r == 0; i++)
             r = publish_month(view, &view->months[i], index, fs, reterr);

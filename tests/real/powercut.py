@@ -146,8 +146,14 @@ class Known:
             self.high = max(self.high, int(n))
 
 
-def record(scope, tools, chance, name, commits, kills, before=None, omit=()):
-    """Runs the writer `kills` times to a random operation and once to its end -> Recording.
+def random_runs(chance, commits, kills):
+    """So many runs of the writer that are killed, and a last one that isn't -> [(commits, operation to be killed at or 0)]."""
+    # Half of the kills hit the opening, which recovers, and the first commits.
+    return [(commits, chance.choice((chance.randrange(1, 300), chance.randrange(300, 4000)))) for _ in range(kills)] + [(commits, 0)]
+
+
+def record(scope, tools, chance, name, runs, before=None, omit=()):
+    """Runs the writer as runs has it, [(commits, operation to be killed at or 0)] -> Recording.
 
     before: (directory, position) to begin with; omit: patterns of files whose fsync is left out.
     """
@@ -157,9 +163,7 @@ def record(scope, tools, chance, name, commits, kills, before=None, omit=()):
     with mount:
         store = os.path.join(mount.mnt, 'store')
         env = {'LD_PRELOAD': tools.nosync, 'NOSYNC_ROOT': os.path.realpath(store), 'NOSYNC_PATTERNS': ':'.join(omit)} if omit else None
-        for run in range(kills + 1):
-            # Half of the kills hit the opening, which recovers, and the first commits.
-            kill = 0 if run == kills else chance.choice((chance.randrange(1, 300), chance.randrange(300, 4000)))
+        for commits, kill in runs:
             p = mount.spawn([tools.writer, store, mount.control, str(commits), str(chance.randrange(65536)), str(kill)],
                             log=scope.path(name + '-writer.log'), env=env)
             code = p.wait(300)
@@ -280,10 +284,32 @@ def some_state(scope, tools, recording, chance, name):
     return None if wrong else (top, position)
 
 
+def restarts(scope, tools, chance, report, step, keep):
+    """Killed at every so manyth operation of its first life, opened again at once, and the power is lost then.
+
+    What the killed process had not synced is still to be seen for the one that recovers, which must not build on it.
+    """
+    states, failures, operation, ended = 0, [], chance.randrange(step) + 1, False
+    seed = chance.randrange(1 << 31)                # the same commits each time
+    while not ended:
+        name = 'killed-at-%d' % operation
+        recording = record(scope, tools, random.Random(seed), name, [(3, operation), (0, 0)])
+        marks = [(o.seq, o.data.decode()) for o in crashstates.read_journal(recording.journal) if o.op == crashstates.MARK]
+        ended = sum(m.startswith('closed') for _, m in marks) == 2
+        points = {seq for seq, m in marks[-2:]}         # opened and closed again
+        done, failed = check_points(tools, recording, points, scope.path('state'), ('posix', 'ext4'), 1, 1000, keep, states)
+        states += done
+        failures += failed
+        shutil.rmtree(os.path.dirname(recording.journal))
+        operation += step
+    report.check(states and not failures, 'killed at every %d. operation up to %d, opened, power lost: %d states' % (step, operation, states),
+                 '%d failed\n%s' % (len(failures), '\n'.join(failures[:SHOWN])))
+
+
 def prove(scope, tools, chance, report, points, count_all):
     """Each omitted fsync must be noticed."""
     for number, (what, patterns, must) in enumerate(OMISSIONS):
-        recording = record(scope, tools, chance, 'omission%d' % number, 25, 1, omit=patterns)
+        recording = record(scope, tools, chance, 'omission%d' % number, random_runs(chance, 25, 1), omit=patterns)
         done, failures = check_recording(scope, tools, recording, recording.points(chance, points), ('posix',), 1,
                                          1000 if count_all else 1)
         first = failures[0] if failures else ''
@@ -303,6 +329,7 @@ def main(report):
     parser.add_argument('--commits', type=int, default=60, help='commits of each run of the writer (default 60)')
     parser.add_argument('--kills', type=int, default=4, help='runs that are killed (default 4)')
     parser.add_argument('--followers', type=int, default=1, help='recordings that begin with a state after a power loss (default 1)')
+    parser.add_argument('--restart-step', type=int, default=10, help='0: no restarts; else kill at every so manyth operation (default 10)')
     parser.add_argument('--no-proof', action='store_true')
     parser.add_argument('--only-proof', action='store_true')
     parser.add_argument('--proof-points', type=int, default=0, help='check so many points of each omission to the end, and count')
@@ -313,17 +340,20 @@ def main(report):
     with Scope('powercut', keep_logs_in=args.build, base=MEMORY) as scope:
         tools = Tools(scope, os.path.abspath(args.build))
         recordings = []
-        if not args.only_proof:
-            recordings.append(record(scope, tools, chance, 'first', args.commits, args.kills))
+        if args.points and not args.only_proof:
+            recordings.append(record(scope, tools, chance, 'first', random_runs(chance, args.commits, args.kills)))
         for n in range(args.followers if recordings else 0):
             before = some_state(scope, tools, chance.choice(recordings), chance, 'follower%d' % n)
             if before:
-                recordings.append(record(scope, tools, chance, 'follower%d' % n, args.commits // 2, args.kills // 2, before))
+                recordings.append(record(scope, tools, chance, 'follower%d' % n,
+                                         random_runs(chance, args.commits // 2, args.kills // 2), before))
         report.say('%d recordings' % len(recordings))
         for r in recordings:
             done, failures = check_recording(scope, tools, r, r.points(chance, args.points), rand=args.rand, keep=args.keep)
             report.check(done and not failures, '%s: %d states after a power loss' % (r.name, done),
                          '%d failed\n%s' % (len(failures), '\n'.join(failures[:SHOWN])))
+        if args.restart_step and not args.only_proof:
+            restarts(scope, tools, chance, report, args.restart_step, args.keep)
         if not args.no_proof:
             prove(scope, tools, chance, report, args.proof_points or 40, args.proof_points)
         scope.failed = report.failed > 0
