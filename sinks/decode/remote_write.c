@@ -145,7 +145,7 @@ static inline bool read_whole_varint(const uint8_t *p, const uint8_t *end, uint6
 
 static bool read_sample(struct protobuf_bytes message, uint64_t *ret_value, uint64_t *ret_timestamp)
 {
-    struct protobuf_field f = {0};
+    struct protobuf_field f;
     *ret_value = *ret_timestamp = 0;
     while (message.p < message.end) {
         if (!protobuf_read_field(&message, &f))
