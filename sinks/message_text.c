@@ -87,8 +87,9 @@ static int add_capture(struct compiler *c, const char *digits, size_t count)
         if (!c->captures_max)
             return error_set(c->reterr, ERR_INVALID, "$%.*s refers to a group, and the topics have none",
                              (int)count, digits);
-        return error_set(c->reterr, ERR_INVALID, "$%.*s refers to a group that isn't there; write $1 to $%zu",
-                         (int)count, digits, c->captures_max);
+        return error_set(c->reterr, ERR_INVALID,
+                         "$%.*s refers to a group that isn't there; the last one is $%zu", (int)count, digits,
+                         c->captures_max);
     }
     int r = add_reference(c, PIECE_CAPTURE, MESSAGE_TOPIC, "$1");
     if (r == 0)
@@ -149,7 +150,7 @@ static int add_braced(struct compiler *c, const char *inside)
     if (!inside[len])
         return error_set(c->reterr, ERR_INVALID, "${ has no closing brace");
     int r;
-    if (inside[0] == '$' && (len == 1 || inside[1] == '.' || inside[1] == '['))
+    if (inside[0] == '$' && (len == 1 || inside[1] == '.' || inside[1] == '[' || inside[1] == '$'))
         r = add_named(c, PIECE_PATH, MESSAGE_PATH, "a path", inside, len);
     else
         r = add_by_name(c, inside, inside + len);

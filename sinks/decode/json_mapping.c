@@ -194,7 +194,7 @@ static int parse_as(const char *p, const char **ret_name, struct error *reterr)
     *ret_name = NULL;
     if (!*p)
         return 0;
-    if (strncmp(p, "as", 2) != 0 || (p[2] != ' ' && p[2] != '\t'))
+    if (strncmp(p, "as", 2) != 0 || (p[2] && p[2] != ' ' && p[2] != '\t'))
         return error_set(reterr, ERR_INVALID,
                          "\"%.40s\" after the path; write it as in \"$.t as temperature\"", p);
     p += 2 + strspn(p + 2, " \t");

@@ -22,7 +22,7 @@ struct protobuf_bytes {
 struct protobuf_field {
     uint32_t number;
     enum protobuf_wire wire;
-    uint64_t value;             /* of all but PROTOBUF_LEN */
+    uint64_t value;             /* of PROTOBUF_LEN: its size */
     struct protobuf_bytes data; /* of PROTOBUF_LEN: within the message */
 };
 
@@ -66,6 +66,7 @@ static inline bool protobuf_read_field(struct protobuf_bytes *message, struct pr
     case PROTOBUF_LEN:
         if (!protobuf_read_varint(message, &len))
             return false;
+        ret->value = len;
         left = (size_t)(message->end - message->p);
         if (len > left)
             return false;

@@ -17,38 +17,24 @@
  * - Labels with an empty value are left out, an empty name is __name__; all else is as it came.
  * - A staleness marker is kept, other NaNs are dropped and counted.
  * - Samples beside native histograms in one series are malformed.
- *
- * Deliberate difference: native histograms, which stock turns into series of its own naming, are left out;
- * each series of them is a bad line ("native_histogram", numbered by its place in the request) unless nothing
- * else is in the message. Metadata isn't kept.
+ * - Native histograms become series of their own (remote_write_histogram.c). Metadata isn't kept.
  *
  * The fast way is what encoders write: labels before samples, value before timestamp, and lengths in one
- * byte. Labels that don't lie together are moved together within the unpacked bytes, over samples that were
- * read already.
+ * byte.
  */
 #include "sinks/decode/remote_write.h"
 
-#include <math.h>
 #include <snappy-c.h>
 #include <string.h>
-#define XXH_INLINE_ALL
-#include <xxhash.h>
 
-#include "sinks/decode/protobuf.h"
-#include "src/base/alloc.h"
+#include "sinks/decode/remote_write_internal.h"
 #include "src/base/error.h"
 
-#define REASON_SNAPPY    "bad_snappy"
-#define REASON_LARGE     "unpacked_too_large"
-#define REASON_PROTOBUF  "bad_protobuf"
-#define REASON_HISTOGRAM "native_histogram"
+#define REASON_SNAPPY   "bad_snappy"
+#define REASON_LARGE    "unpacked_too_large"
+#define REASON_PROTOBUF "bad_protobuf"
 
-enum { REQUEST_TIMESERIES = 1, REQUEST_METADATA = 3 };
-enum { SERIES_LABEL = 1, SERIES_SAMPLE = 2, SERIES_HISTOGRAM = 4 };
-enum { LABEL_NAME = 1, LABEL_VALUE = 2 };
 enum { SAMPLE_VALUE = 1, SAMPLE_TIMESTAMP = 2 };
-
-#define TAG(number, wire) ((number) << 3 | (wire))
 
 /* --- metadata --- */
 
@@ -82,7 +68,7 @@ static bool check_metadata(struct protobuf_bytes message)
 
 /* --- labels --- */
 
-static bool read_label(struct protobuf_bytes message, struct span *ret_name, struct span *ret_value)
+bool remote_write_read_label(struct protobuf_bytes message, struct span *ret_name, struct span *ret_value)
 {
     struct protobuf_field f;
     *ret_name = *ret_value = span_of("", 0);
@@ -110,7 +96,7 @@ static inline bool check_label(struct protobuf_bytes message)
             return true;
     }
     struct span name, text;
-    return read_label(message, &name, &text);
+    return remote_write_read_label(message, &name, &text);
 }
 
 int remote_write_labels(const struct decode_options *options, struct span key, struct span field,
@@ -125,7 +111,7 @@ int remote_write_labels(const struct decode_options *options, struct span key, s
         struct protobuf_field f;
         struct span name, value;
         if (!protobuf_read_field(&fields, &f) || f.wire != PROTOBUF_LEN ||
-            !read_label(f.data, &name, &value)) {
+            !remote_write_read_label(f.data, &name, &value)) {
             *ret_reason = REASON_PROTOBUF;
             return ERR_INVALID;
         }
@@ -159,7 +145,7 @@ static inline bool read_whole_varint(const uint8_t *p, const uint8_t *end, uint6
 
 static bool read_sample(struct protobuf_bytes message, uint64_t *ret_value, uint64_t *ret_timestamp)
 {
-    struct protobuf_field f = {0};
+    struct protobuf_field f;
     *ret_value = *ret_timestamp = 0;
     while (message.p < message.end) {
         if (!protobuf_read_field(&message, &f))
@@ -185,52 +171,40 @@ static inline bool decode_sample(struct protobuf_bytes message, struct sample_ba
         bits = get_le64(p + 1);
     else if (!read_sample(message, &bits, &timestamp))
         return false;
-    double value;
-    memcpy(&value, &bits, sizeof value);
-    if (__builtin_expect(isnan(value), 0) && bits != STALE_NAN_BITS) {
-        batch->dropped_nan++;
-        return true;
-    }
-    if (batch->samples_count == batch->samples_capacity)
-        GROW(batch->samples, batch->samples_count, batch->samples_capacity);
-    batch->samples[batch->samples_count++] = (struct sample){
-        .field = span_of("", 0),
-        /* -2^63 would mean none; a millisecond later is as far outside of all retention. */
-        .timestamp_ms = (int64_t)timestamp == TIMESTAMP_NONE ? TIMESTAMP_NONE + 1 : (int64_t)timestamp,
-        .value = decimal_from_double(value),
-    };
+    remote_write_add_sample(batch, bits, (int64_t)timestamp);
     return true;
 }
 
 /* --- series --- */
 
-/* The label fields of a series, kept together. The bytes are our own copy. */
+/* The label fields of a series, together: where they are, or copied behind the request if they lie apart. */
 struct series_key {
-    uint8_t *start, *end;
+    const uint8_t *start, *end;
 };
 
-static inline void add_to_key(struct series_key *key, const uint8_t *field, const uint8_t *field_end)
+static inline void add_to_key(struct series_key *key, const uint8_t *field, const uint8_t *field_end,
+                              struct buffer *scratch)
 {
-    size_t len = (size_t)(field_end - field);
-    if (!key->start)
-        key->start = key->end = (uint8_t *)(uintptr_t)field; /* within batch->scratch */
-    if (key->end != field)
-        memmove(key->end, field, len);
-    key->end += len;
-}
-
-static void add_group(struct sample_batch *batch, const struct series_key *key, size_t first_sample)
-{
-    size_t len = (size_t)(key->end - key->start);
-    const char *data = len ? (const char *)key->start : "";
-    if (batch->groups_count == batch->groups_capacity)
-        GROW(batch->groups, batch->groups_count, batch->groups_capacity);
-    batch->groups[batch->groups_count++] = (struct sample_group){
-        .key = span_of(data, len),
-        .key_hash = XXH3_64bits(data, len),
-        .first_sample = first_sample,
-        .samples_count = batch->samples_count - first_sample,
-    };
+    size_t key_len = (size_t)(key->end - key->start), len = (size_t)(field_end - field);
+    if (!key->start) {
+        key->start = field;
+        key->end = field_end;
+        return;
+    }
+    if (key->end == field) {
+        key->end = field_end;
+        return;
+    }
+    /* unpack_into_scratch left room for the labels of all series. */
+    uint8_t *out = scratch->data + scratch->len;
+    if (key->end != out) {
+        memcpy(out, key->start, key_len);
+        key->start = out;
+        out += key_len;
+    }
+    memcpy(out, field, len);
+    key->end = out + len;
+    scratch->len = (size_t)(key->end - scratch->data);
 }
 
 /* A field of a series whose tag and length are one byte each, as nearly all are; false: it's another kind. */
@@ -275,33 +249,23 @@ static bool decode_series(struct protobuf_bytes message, struct sample_batch *ba
         } else if (f.number == SERIES_LABEL) {
             if (!check_label(data))
                 return false;
-            add_to_key(&key, field, message.p);
+            add_to_key(&key, field, message.p, &batch->scratch);
         } else {
             histograms = true;
+            if (!remote_write_check_histogram(data))
+                return false;
         }
     }
     if (samples && histograms)
         return false;
-    *ret_histograms = histograms;
-    if (batch->samples_count > first)
-        add_group(batch, &key, first);
+    *ret_histograms |= histograms;
+    remote_write_add_group(batch, key.start, (size_t)(key.end - key.start), first);
     return true;
 }
 
-static void add_bad_series(struct sample_batch *batch, struct protobuf_bytes series, uint32_t number)
+static bool decode_request(struct protobuf_bytes request, struct sample_batch *batch, bool *ret_histograms)
 {
-    if (batch->bad_lines_count == batch->bad_lines_capacity)
-        GROW(batch->bad_lines, batch->bad_lines_count, batch->bad_lines_capacity);
-    batch->bad_lines[batch->bad_lines_count++] = (struct bad_line){
-        .line = span_of((const char *)series.p, (size_t)(series.end - series.p)),
-        .line_number = number,
-        .reason = REASON_HISTOGRAM,
-    };
-}
-
-static bool decode_request(struct protobuf_bytes request, struct sample_batch *batch)
-{
-    uint32_t number = 0;
+    *ret_histograms = false;
     while (request.p < request.end) {
         struct protobuf_field f;
         if (!protobuf_read_field(&request, &f))
@@ -315,12 +279,8 @@ static bool decode_request(struct protobuf_bytes request, struct sample_batch *b
                 return false;
             continue;
         }
-        number++;
-        bool histograms;
-        if (!decode_series(f.data, batch, &histograms))
+        if (!decode_series(f.data, batch, ret_histograms))
             return false;
-        if (histograms)
-            add_bad_series(batch, f.data, number);
     }
     return true;
 }
@@ -330,13 +290,14 @@ static bool decode_request(struct protobuf_bytes request, struct sample_batch *b
 /* A copy of 3 bytes makes 64: no block unpacks to more than this many times its size. */
 #define SNAPPY_RATIO_MAX 22
 
+/* The request, with as much room behind it for keys. */
 static const char *unpack_into_scratch(struct span payload, struct buffer *scratch)
 {
     size_t size;
     bool is_block = snappy_uncompressed_length(payload.data, payload.len, &size) == SNAPPY_OK;
     is_block = is_block && size / SNAPPY_RATIO_MAX <= payload.len;
     if (is_block && size <= REMOTE_WRITE_MAX) {
-        buffer_reserve(scratch, size + 1);
+        buffer_reserve(scratch, 2 * size + 1);
         if (snappy_uncompress(payload.data, payload.len, (char *)scratch->data, &size) == SNAPPY_OK) {
             scratch->len = size;
             return NULL;
@@ -346,6 +307,7 @@ static const char *unpack_into_scratch(struct span payload, struct buffer *scrat
     if (*payload.data != TAG(REQUEST_TIMESERIES, PROTOBUF_LEN) &&
         *payload.data != TAG(REQUEST_METADATA, PROTOBUF_LEN))
         return is_block && size > REMOTE_WRITE_MAX ? REASON_LARGE : REASON_SNAPPY;
+    buffer_reserve(scratch, 2 * (size_t)payload.len + 1);
     buffer_append(scratch, payload.data, payload.len);
     return NULL;
 }
@@ -359,9 +321,13 @@ enum decode_result remote_write_decode(const struct decode_options *options, con
     const char *reason = unpack_into_scratch(m->payload, &batch->scratch);
     if (!reason) {
         const uint8_t *data = batch->scratch.data;
-        if (!decode_request((struct protobuf_bytes){data, data + batch->scratch.len}, batch))
+        size_t len = batch->scratch.len;
+        bool histograms;
+        if (!decode_request((struct protobuf_bytes){data, data + len}, batch, &histograms))
             reason = REASON_PROTOBUF;
-        else if (batch->bad_lines_count && !batch->samples_count)
+        else if (histograms)
+            reason = remote_write_expand_histograms(batch, len);
+        if (!reason && batch->bad_lines_count && !batch->samples_count)
             reason = batch->bad_lines[0].reason;
     }
     if (reason) {

@@ -196,6 +196,71 @@ static void test_labels(void **state)
     expect_series(&s, "");
 }
 
+/* A Histogram of integers: zero bucket, spans and deltas of both sides as given. */
+static void histogram(struct buffer *series, int schema, const char *spans_and_deltas, size_t len)
+{
+    struct buffer h = {0};
+    buffer_append(&h, "\x08\x0c\x19\0\0\0\0\0\0\xf8\x3f\x20", 12); /* count 12, sum 1.5 */
+    varint(&h, schema < 0 ? 2 * (uint32_t)-schema - 1 : 2 * (uint32_t)schema);
+    buffer_append(&h, "\x29\xfc\xa9\xf1\xd2MbP?\x30\x02\x78\x05", 13); /* within 0.001: 2; at 5 ms */
+    buffer_append(&h, spans_and_deltas, len);
+    nest(series, 4, &h);
+}
+
+static void test_histograms(void **state)
+{
+    (void)state;
+    struct buffer s = {0}, request = {0};
+    sample(&s, 7, 7);
+    nest(&request, 1, &s);
+    label(&s, "a", "b");
+    histogram(&s, 0, "\x5a\x04\x08\x00\x10\x02\x62\x02\x02\x02\x42\x04\x08\x03\x10\x01\x4a\x01\x06", 19);
+    label(&s, "__name__", "h");
+    label(&s, "c", "d");
+    nest(&request, 1, &s);
+    expect(&request, " 7 7\n"
+                     "[a|b][__name__|h_count][c|d] 12 5\n"
+                     "[a|b][__name__|h_sum][c|d] 1.5 5\n"
+                     "[a|b][__name__|h_bucket][c|d][vmrange|-1.000e-03...1.000e-03] 2 5\n"
+                     "[a|b][__name__|h_bucket][c|d][vmrange|5.000e-01...1.000e+00] 1 5\n"
+                     "[a|b][__name__|h_bucket][c|d][vmrange|1.000e+00...2.000e+00] 2 5\n"
+                     "[a|b][__name__|h_bucket][c|d][vmrange|-2.500e-01...-1.250e-01] 3 5\n");
+    /* Without a name nothing; beside samples malformed; of an unknown schema bad. */
+    label(&s, "a", "b");
+    histogram(&s, 0, "", 0);
+    expect_series(&s, "");
+    histogram(&s, 0, "", 0);
+    sample(&s, 7, 7);
+    expect_series(&s, "reject bad_protobuf\n");
+    label(&s, "__name__", "h");
+    histogram(&s, -53, "", 0);
+    nest(&request, 1, &s);
+    sample(&s, 7, 7);
+    nest(&request, 1, &s);
+    expect(&request, " 7 7\nbad 1 histogram_schema\n");
+    label(&s, "__name__", "h");
+    histogram(&s, 9, "", 0);
+    expect_series(&s, "reject histogram_schema\n");
+}
+
+/* Many buckets, each with all of the labels. */
+static void test_histogram_bomb(void **state)
+{
+    (void)state;
+    struct buffer s = {0}, h = {0}, counts = {0};
+    char *text = calloc(1, 100001);
+    memset(text, 'x', 100000);
+    label(&s, "__name__", "h");
+    label(&s, "l", text);
+    free(text);
+    field(&h, 11, "\x10\xff\xff\x03", 4);
+    for (int i = 0; i < 60000; i++)
+        buffer_append_u8(&counts, i ? 0 : 2);
+    nest(&h, 12, &counts);
+    nest(&s, 4, &h);
+    expect_series(&s, "reject unpacked_too_large\n");
+}
+
 static void test_metadata(void **state)
 {
     (void)state;
@@ -261,9 +326,11 @@ static void test_too_large(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_plain),     cmocka_unit_test(test_timestamps), cmocka_unit_test(test_values),
-        cmocka_unit_test(test_odd_order), cmocka_unit_test(test_labels),     cmocka_unit_test(test_metadata),
-        cmocka_unit_test(test_malformed), cmocka_unit_test(test_too_large),
+        cmocka_unit_test(test_plain),      cmocka_unit_test(test_timestamps),
+        cmocka_unit_test(test_values),     cmocka_unit_test(test_odd_order),
+        cmocka_unit_test(test_labels),     cmocka_unit_test(test_metadata),
+        cmocka_unit_test(test_malformed),  cmocka_unit_test(test_too_large),
+        cmocka_unit_test(test_histograms), cmocka_unit_test(test_histogram_bomb),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
