@@ -70,8 +70,6 @@ step broker-away-long full release 900 "the same, for 30 s"     @PYTHON@ tests/r
 step bad-input     quick release 600  "bad input of every kind costs itself only"  @PYTHON@ tests/real/bad_input.py --build @BUILD@
 step bad-input-asan full asan    1200 "the same under ASan"     @PYTHON@ tests/real/bad_input.py --build @BUILD@
 step kafka         quick dev     900  "the Kafka sink against real brokers"        bash tests/real/kafka/traps.sh @BUILD@
-step powercut      full  dev     3600 "power loss: every state that it may leave" \
-                                                     @PYTHON@ tests/real/powercut.py --build @BUILD@
 step harness       full  release 900  "the harness finds what is different, and nothing else" \
                                                      @PYTHON@ tests/real/harness_check.py --build @BUILD@
 step bench-ingest  full  release 3600 "CPU, memory and bytes beside VictoriaMetrics" sh tests/bench/run.sh ingest --build @BUILD@
