@@ -44,7 +44,7 @@ int cmd_version(int argc, char **argv)
            MHD_get_version(), xxhash / 10000, xxhash / 100 % 100, xxhash % 100);
     puts("sinks: kafka");
     print_formats();
-    puts("store: VictoriaMetrics single-node, index per month (as of v1.122 and later)");
+    puts("store: VictoriaMetrics single-node, index per month (as of v1.133 and later)");
 #ifdef VARVE_FAULT_POINTS
     puts("fault points: built in; not for production");
 #endif

@@ -61,6 +61,11 @@ step kill          quick release+dev 900 "kill -9 at random moments and at each 
                                                      @PYTHON@ tests/real/kill.py --build @BUILD@ --fault-build @ROOT@/dev --kills 3
 step kill-long     full  release+dev 3600 "the same, 30 times"  @PYTHON@ tests/real/kill.py --build @BUILD@ --fault-build @ROOT@/dev --kills 30
 step kill-tsan     full  tsan    3600 "the same under TSan"     @PYTHON@ tests/real/kill.py --build @BUILD@ --kills 5
+step powercut      quick dev     300  "the power is lost: what was called durable is there, and no half commit" \
+                                                     @PYTHON@ tests/real/powercut.py --build @BUILD@ --points 40 --kills 3 --commits 40 --restart-step 40 --no-proof
+step powercut-long full  dev     3600 "the same at more points, and the fsyncs that it would miss" \
+                                                     @PYTHON@ tests/real/powercut.py --build @BUILD@ --points 300 --kills 12 --followers 4 --rand 2 --restart-step 1 --proof-points 60
+step crashfs       full  -       300  "crashfs finds a store that forgets to sync" bash tests/testbed/crashfs/selftest.sh
 step broker-away   quick release 600  "Kafka away at start, in the middle, at the stop" \
                                                      @PYTHON@ tests/real/broker_away.py --build @BUILD@ --away 10
 step broker-away-long full release 900 "the same, for 30 s"     @PYTHON@ tests/real/broker_away.py --build @BUILD@ --away 30

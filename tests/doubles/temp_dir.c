@@ -11,10 +11,12 @@
 char *temp_dir_make(const char *file, int line)
 {
     const char *base = strrchr(file, '/');
-    const char *tmp = getenv("TMPDIR");
     /* In memory where there is one: a test that crashes a store a thousand times doesn't wait for a disk. */
-    if (!tmp || !*tmp)
-        tmp = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
+    const char *tmp = getenv("TMPDIR");
+    if (access("/dev/shm", W_OK) == 0)
+        tmp = "/dev/shm";
+    else if (!tmp || !*tmp)
+        tmp = "/tmp";
     char *dir = xasprintf("%s/varve-%s-%d-XXXXXX", tmp, base ? base + 1 : file, line);
     if (!mkdtemp(dir)) {
         perror(dir);

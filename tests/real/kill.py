@@ -83,14 +83,16 @@ def random_kills(report, varve, kafka, stream, chance, kills):
         check_offsets(report, kafka, varve, 'kill %d after %.2f s' % (n + 1, pause))
 
 
-def arrive(varve, point, how, timeout=30):
-    """Waits until the process is at its fault point: dead, or stopped."""
+def arrive(varve, stream, point, how, timeout=30):
+    """Waits until the process is at its fault point: dead, or stopped. Messages go on coming: without any there's no commit."""
+    def there():
+        stream.keep_going()
+        return not varve.process.running() or how == 'stop' and varve.process.state() == 'T'
+    wait_until(there, timeout, '%s reached' % point)
     if how == 'kill':
-        wait_until(lambda: not varve.process.running(), timeout, '%s reached' % point)
         if varve.process.exit_code() != -9:
             raise ProgramFailed('at %s it ended with %s\n%s' % (point, varve.process.exit_code(), varve.process.output()[-1500:]))
     else:
-        wait_until(lambda: varve.process.state() == 'T' or not varve.process.running(), timeout, '%s reached' % point)
         if not varve.process.running():
             raise ProgramFailed('at %s it ended with %s\n%s' % (point, varve.process.exit_code(), varve.process.output()[-1500:]))
 
@@ -104,7 +106,7 @@ def fault_points(report, varve, kafka, stream, chance):
         # The process may get there before it's ready: that's no failure of the start.
         varve.launch(env={'VARVE_FAULT_POINT': '%s:%d:%s' % (point, arrival, how)})
         try:
-            arrive(varve, point, how)
+            arrive(varve, stream, point, how)
         except Exception as e:
             report.check(False, what, e)
             varve.kill()

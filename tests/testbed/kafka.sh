@@ -71,7 +71,7 @@ POM
 jvm() { # heap-MB log4j-target main args...   (exec: the caller's pid is the JVM's)
   local heap=$1 target=$2; shift 2
   exec "$JAVA" -Xmx"${heap}m" -Xss512k -XX:+UseSerialGC -XX:TieredStopAtLevel="${KAFKA_TIER:-1}" \
-    -XX:-UsePerfData -Djava.net.preferIPv4Stack=true \
+    -XX:-UsePerfData -Djava.io.tmpdir="${DIR:-/tmp}" -Djava.net.preferIPv4Stack=true \
     -Dlog4j2.configurationFile="$target" -Dlog4j.configuration="file:${target/log4j2/log4j1}" -cp "$LIBS/*" "$@"
 }
 
