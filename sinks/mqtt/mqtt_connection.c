@@ -274,7 +274,8 @@ static int64_t next_back_off(struct connector *c)
 static void drain_pubacks(struct mqtt_sink *s)
 {
     int64_t deadline = clock_monotonic_ms() + RELEASE_WAIT_MS;
-    while (s->puback && mqtt_puback_count(s->puback) && clock_monotonic_ms() < deadline)
+    while (s->puback && mqtt_puback_count(s->puback) && !spool_has_failed(s->spool) &&
+           clock_monotonic_ms() < deadline)
         clock_sleep_ms(2);
 }
 
@@ -302,7 +303,7 @@ void mqtt_connection_main(void *arg)
         bool is_stopping = s->stopping;
         was_full = s->wants_disconnect;
         mutex_unlock(&s->lock);
-        if (is_stopping) {
+        if (is_stopping || was_full) {
             atomic_store(&s->accepting, false);
             drain_pubacks(s);
         }
