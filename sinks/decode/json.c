@@ -340,10 +340,12 @@ static const char *build_key(struct decoding *d)
 /* TIMESTAMP_NONE if the reading has none; false if it isn't one. */
 static bool reading_time(struct decoding *d, int64_t *ret_ms)
 {
-    const struct found *f = &d->values[d->mapping->values_count - 1];
     struct buffer *scratch = &d->batch->scratch;
     *ret_ms = TIMESTAMP_NONE;
-    if (!d->mapping->has_time || f->token == JSON_END)
+    if (!d->mapping->has_time)
+        return true;
+    const struct found *f = &d->values[d->mapping->values_count - 1]; /* the last that isn't a field */
+    if (f->token == JSON_END)
         return true;
     if (f->token != JSON_NUMBER && f->token != JSON_STRING)
         return false;

@@ -225,9 +225,15 @@ static bool decode_series(struct protobuf_bytes message, struct sample_batch *ba
     size_t first = batch->samples_count;
     struct series_key key = {NULL, NULL};
     bool samples = false, histograms = false;
+    const uint8_t *start = message.p;
+    struct protobuf_bytes data;
+    while (read_short_field(&message, TAG(SERIES_LABEL, PROTOBUF_LEN), &data))
+        if (!check_label(data))
+            return false;
+    if (message.p > start)
+        key = (struct series_key){start, message.p};
     while (message.p < message.end) {
         const uint8_t *field = message.p;
-        struct protobuf_bytes data;
         struct protobuf_field f;
         if (read_short_field(&message, TAG(SERIES_SAMPLE, PROTOBUF_LEN), &data)) {
             f.number = SERIES_SAMPLE;

@@ -14,13 +14,14 @@
 #include "src/base/clock.h"
 #include "src/base/log.h"
 
-#define BACK_OFF_MIN_MS  500
-#define BACK_OFF_MAX_MS  30000
-#define STABLE_MS        10000 /* a connection that lasted so long begins the back-off anew */
-#define CONNECT_LIMIT_MS 15000 /* paho's own limit, and some more: it isn't always kept */
-#define ROOM_WAIT_MS     200
-#define RELEASE_WAIT_MS  500 /* at the stop, for PUBACKs of what is durable */
-#define PIN_WAIT_MS      50
+#define BACK_OFF_MIN_MS     500
+#define BACK_OFF_MAX_MS     30000
+#define STABLE_MS           10000 /* a connection that lasted so long begins the back-off anew */
+#define CONNECT_LIMIT_MS    15000 /* paho's own limit, and some more: it isn't always kept */
+#define RECOVER_WAIT_MAX_MS 2000  /* between two tries of a spool that has failed */
+#define ROOM_WAIT_MS        200
+#define RELEASE_WAIT_MS     500 /* at the stop, for PUBACKs of what is durable */
+#define PIN_WAIT_MS         50
 
 struct connector {
     struct mqtt_sink *sink;
@@ -247,7 +248,7 @@ static bool wait_for_spool(struct connector *c)
             if (!is_said)
                 log_error("sink %s: %s; trying again", s->base.name, error.message);
             is_said = true;
-            wait_ms = wait_ms * 2 > BACK_OFF_MAX_MS ? BACK_OFF_MAX_MS : wait_ms * 2;
+            wait_ms = wait_ms * 2 > RECOVER_WAIT_MAX_MS ? RECOVER_WAIT_MAX_MS : wait_ms * 2;
         } else if (spool_has_room(s->spool)) {
             return wait_for_stop(s, 0);
         } else if (!is_said) {
@@ -274,7 +275,8 @@ static int64_t next_back_off(struct connector *c)
 static void drain_pubacks(struct mqtt_sink *s)
 {
     int64_t deadline = clock_monotonic_ms() + RELEASE_WAIT_MS;
-    while (s->puback && mqtt_puback_count(s->puback) && clock_monotonic_ms() < deadline)
+    while (s->puback && mqtt_puback_count(s->puback) && !spool_has_failed(s->spool) &&
+           clock_monotonic_ms() < deadline)
         clock_sleep_ms(2);
 }
 
@@ -302,7 +304,7 @@ void mqtt_connection_main(void *arg)
         bool is_stopping = s->stopping;
         was_full = s->wants_disconnect;
         mutex_unlock(&s->lock);
-        if (is_stopping) {
+        if (is_stopping || was_full) {
             atomic_store(&s->accepting, false);
             drain_pubacks(s);
         }

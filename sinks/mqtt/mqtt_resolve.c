@@ -1,6 +1,7 @@
 #include "sinks/mqtt/mqtt_resolve.h"
 
 #include <netdb.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -13,7 +14,7 @@
 
 struct mqtt_lookup {
     struct mutex lock;
-    unsigned references; /* the asker's and the thread's */
+    atomic_uint references; /* the asker's and the thread's */
     char *host;
     void (*notify)(void *arg);
     void *arg;
@@ -25,10 +26,7 @@ struct mqtt_lookup {
 
 static void lookup_unref(struct mqtt_lookup *l)
 {
-    mutex_lock(&l->lock);
-    bool is_last = --l->references == 0;
-    mutex_unlock(&l->lock);
-    if (!is_last)
+    if (atomic_fetch_sub(&l->references, 1) > 1)
         return;
     mutex_destroy(&l->lock);
     free(l->host);
@@ -75,7 +73,7 @@ struct mqtt_lookup *mqtt_lookup_start(const char *host, void (*notify)(void *arg
     struct mqtt_lookup *l = xcalloc(1, sizeof *l);
     struct thread thread;
     mutex_init(&l->lock, RANK_REJECTS);
-    l->references = 2;
+    atomic_init(&l->references, 2);
     l->host = xstrdup(host);
     l->notify = notify;
     l->arg = arg;

@@ -30,6 +30,8 @@ struct mqtt_request {
 static void answered(struct mqtt_request *r, bool is_granted, int code, int granted_qos)
 {
     struct mqtt_sink *s = r->sink;
+    if (code < 0)
+        return; /* paho's own: the connection ended before there was an answer */
     if (!is_granted && !r->is_unsubscribe) {
         atomic_fetch_add(&s->subscriptions_refused, 1);
         log_error("sink %s: the broker refuses the subscription of %s (code %d)", s->base.name, r->filter,

@@ -72,7 +72,22 @@ int spool_append(struct spool *s, const struct spool_record *record, bool is_for
     return r;
 }
 
-/* A new last file, whose first record is lsn. Its entry in the list is there before the first byte. */
+/* The list's last entry is the file that begins at lsn, with so many bytes. */
+static void list_last_file(struct spool *s, uint64_t lsn, uint64_t bytes) REQUIRES(s->io_lock)
+{
+    mutex_lock(&s->lock);
+    if (!s->files_count || s->files[s->files_count - 1].first_lsn != lsn) {
+        GROW(s->files, s->files_count, s->files_capacity);
+        s->files[s->files_count++] = (struct spool_file){.first_lsn = lsn};
+    }
+    struct spool_file *f = &s->files[s->files_count - 1];
+    s->file_bytes = s->file_bytes - f->bytes + bytes;
+    f->bytes = bytes;
+    mutex_unlock(&s->lock);
+}
+
+/* A new last file, whose first record is lsn. It's listed even if it can't be finished: it may be there, and
+ * has to go before a file that begins earlier is written. */
 static int begin_file(struct spool *s, uint64_t lsn) REQUIRES(s->io_lock)
 {
     char name[SPOOL_SEGMENT_NAME_SIZE];
@@ -85,20 +100,15 @@ static int begin_file(struct spool *s, uint64_t lsn) REQUIRES(s->io_lock)
     int fd = s->fs->create(s->fs, s->dir_fd, name);
     if (fd < 0)
         return fd;
+    s->is_dir_dirty = true;
     int r = spool_fs_write_all(s->fs, fd, header, sizeof header);
+    list_last_file(s, lsn, r < 0 ? 0 : sizeof header);
     if (r < 0) {
         (void)close(fd);
-        (void)s->fs->remove(s->fs, s->dir_fd, name);
         return r;
     }
     s->fd = fd;
     s->seed = seed;
-    s->is_dir_dirty = true;
-    mutex_lock(&s->lock);
-    GROW(s->files, s->files_count, s->files_capacity);
-    s->files[s->files_count++] = (struct spool_file){lsn, sizeof header};
-    s->file_bytes += sizeof header;
-    mutex_unlock(&s->lock);
     return 0;
 }
 
@@ -195,11 +205,17 @@ int spool_commit(struct spool *s, struct error *reterr)
     uint64_t end = s->written_lsn, durable = s->durable_lsn;
     bool is_full = s->files_count && s->files[s->files_count - 1].bytes >= s->segment_size;
     mutex_unlock(&s->lock);
+    if (r == 0 && is_full && fd >= 0) {
+        /* Synced and closed below. The next one is there at once, so that this one can be trimmed; if that
+         * fails now, the next write tries it again. */
+        s->fd = -1;
+        (void)begin_file(s, end);
+    }
     bool is_dir_dirty = s->is_dir_dirty;
-    if (r == 0 && is_full && fd >= 0)
-        s->fd = -1; /* the next write begins another; this one is synced below */
+    if (r == 0)
+        s->is_dir_dirty = false; /* when the fsync fails, spool_recover has one of its own */
     mutex_unlock(&s->io_lock);
-    if (r < 0 || (end == durable && !is_full))
+    if (r < 0 || (end == durable && !is_full && !is_dir_dirty))
         return r;
 
     const char *what = "cannot fsync a segment";
@@ -215,10 +231,6 @@ int spool_commit(struct spool *s, struct error *reterr)
         return fail(s, -r, what, reterr);
 
     FAULT_POINT("spool_synced");
-    mutex_lock(&s->io_lock);
-    if (is_dir_dirty && s->fd == fd)
-        s->is_dir_dirty = false; /* else a later file has dirtied it again */
-    mutex_unlock(&s->io_lock);
     mutex_lock(&s->lock);
     s->durable_lsn = end;
     s->stats.commits_total++;
@@ -235,20 +247,26 @@ bool spool_has_failed(struct spool *s)
     return failed;
 }
 
-/* Files that begin at lsn or later hold nothing that counts. */
-static void drop_files_from(struct spool *s, uint64_t lsn) REQUIRES(s->io_lock)
+/* Files that begin at lsn or later hold nothing that counts, and would be taken for what comes later: they
+ * have to be gone. */
+static int drop_files_from(struct spool *s, uint64_t lsn) REQUIRES(s->io_lock)
 {
+    int r = 0;
     mutex_lock(&s->lock);
-    while (s->files_count && s->files[s->files_count - 1].first_lsn >= lsn) {
-        struct spool_file f = s->files[--s->files_count];
+    while (r == 0 && s->files_count && s->files[s->files_count - 1].first_lsn >= lsn) {
+        struct spool_file f = s->files[s->files_count - 1];
         char name[SPOOL_SEGMENT_NAME_SIZE];
-        s->file_bytes -= f.bytes;
         spool_segment_name(f.first_lsn, name);
-        mutex_unlock(&s->lock);
-        (void)s->fs->remove(s->fs, s->dir_fd, name); /* else it's emptied when it's begun anew */
-        mutex_lock(&s->lock);
+        r = s->fs->remove(s->fs, s->dir_fd, name);
+        if (r == -ENOENT)
+            r = 0;
+        if (r == 0) {
+            s->files_count--;
+            s->file_bytes -= f.bytes;
+        }
     }
     mutex_unlock(&s->lock);
+    return r;
 }
 
 static void give_up_undurable(struct spool *s) REQUIRES(s->io_lock)
@@ -260,7 +278,6 @@ static void give_up_undurable(struct spool *s) REQUIRES(s->io_lock)
     buffer_clear(&s->pending);
     buffer_clear(&s->writing);
     mutex_unlock(&s->lock);
-    drop_files_from(s, durable);
 }
 
 int spool_recover(struct spool *s, struct error *reterr)
@@ -274,8 +291,9 @@ int spool_recover(struct spool *s, struct error *reterr)
     mutex_lock(&s->lock);
     uint64_t first = s->written_lsn;
     mutex_unlock(&s->lock);
-    drop_files_from(s, first); /* a file begun without a record */
-    int r = begin_file(s, first);
+    int r = drop_files_from(s, first);
+    if (r == 0)
+        r = begin_file(s, first);
     if (r == 0)
         r = s->fs->sync_data(s->fs, s->fd);
     if (r == 0)
@@ -341,15 +359,13 @@ void spool_skip_to(struct spool *s, uint64_t lsn)
 
 void spool_trim(struct spool *s, uint64_t lsn)
 {
+    uint64_t *gone = NULL;
+    size_t n = 0, capacity = 0;
     mutex_lock(&s->lock);
-    size_t n = 0;
     while (n + 1 < s->files_count && s->files[n + 1].first_lsn <= lsn &&
            s->files[n + 1].first_lsn <= s->durable_lsn) {
-        char name[SPOOL_SEGMENT_NAME_SIZE];
-        spool_segment_name(s->files[n].first_lsn, name);
-        int r = s->fs->remove(s->fs, s->dir_fd, name);
-        if (r < 0 && r != -ENOENT)
-            break;
+        GROW(gone, n, capacity);
+        gone[n] = s->files[n].first_lsn;
         s->file_bytes -= s->files[n].bytes;
         n++;
     }
@@ -358,6 +374,14 @@ void spool_trim(struct spool *s, uint64_t lsn)
         s->files_count -= n;
     }
     mutex_unlock(&s->lock);
+    /* Without the lock: appends don't wait for it. One that can't be removed is found again at the next open.
+     */
+    for (size_t i = 0; i < n; i++) {
+        char name[SPOOL_SEGMENT_NAME_SIZE];
+        spool_segment_name(gone[i], name);
+        (void)s->fs->remove(s->fs, s->dir_fd, name);
+    }
+    free(gone);
 }
 
 bool spool_has_room(struct spool *s)

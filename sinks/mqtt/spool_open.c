@@ -138,51 +138,99 @@ static bool scan(const uint8_t *data, size_t size, uint64_t first_lsn, uint64_t 
     return true;
 }
 
+struct scanned {
+    int fd;
+    uint64_t next_lsn; /* after the last whole record */
+    size_t end;        /* of that record */
+    uint32_t seed;
+    bool is_whole; /* the header is */
+};
+
+static int scan_file(struct spool *s, const struct spool_file *f, struct scanned *ret, struct error *reterr)
+{
+    char name[SPOOL_SEGMENT_NAME_SIZE];
+    spool_segment_name(f->first_lsn, name);
+    *ret = (struct scanned){.next_lsn = f->first_lsn};
+    ret->fd = openat(s->dir_fd, name, O_RDWR | O_APPEND | O_CLOEXEC);
+    if (ret->fd < 0)
+        return error_set_errno(reterr, errno, "spool: cannot open %s", name);
+    size_t size = (size_t)f->bytes;
+    if (!size)
+        return 0;
+    void *data = mmap(NULL, size, PROT_READ, MAP_PRIVATE, ret->fd, 0);
+    if (data == MAP_FAILED) {
+        int errnum = errno;
+        (void)close(ret->fd);
+        return error_set_errno(reterr, errnum, "spool: cannot map %s", name);
+    }
+    ret->is_whole = scan(data, size, f->first_lsn, &ret->next_lsn, &ret->end, &ret->seed);
+    (void)munmap(data, size);
+    return 0;
+}
+
+static int remove_last(struct spool *s, struct error *reterr)
+{
+    struct spool_file f = s->files[--s->files_count];
+    char name[SPOOL_SEGMENT_NAME_SIZE];
+    spool_segment_name(f.first_lsn, name);
+    s->file_bytes -= f.bytes;
+    int r = s->fs->remove(s->fs, s->dir_fd, name);
+    return r < 0 ? error_set_errno(reterr, -r, "spool: cannot remove %s", name) : 0;
+}
+
+/* A segment is begun before the one before it is synced: after a power failure the older one may lack its
+ * end, and the newer one has nothing yet. Then the older one is the last. */
+static int drop_if_begun_too_early(struct spool *s, bool *ret_dropped, struct error *reterr)
+{
+    const struct spool_file *last = &s->files[s->files_count - 1];
+    struct scanned before;
+    *ret_dropped = false;
+    if (s->files_count < 2)
+        return 0;
+    int r = scan_file(s, last - 1, &before, reterr);
+    if (r < 0)
+        return r;
+    (void)close(before.fd);
+    *ret_dropped = before.next_lsn < last->first_lsn;
+    return *ret_dropped ? remove_last(s, reterr) : 0;
+}
+
 /* The last segment: cut at its last whole record, and gone on with. */
 static int open_last(struct spool *s, struct error *reterr)
 {
     struct spool_file *f = &s->files[s->files_count - 1];
-    char name[SPOOL_SEGMENT_NAME_SIZE];
-    spool_segment_name(f->first_lsn, name);
-    s->next_lsn = f->first_lsn;
-    int fd = openat(s->dir_fd, name, O_RDWR | O_APPEND | O_CLOEXEC);
-    if (fd < 0)
-        return error_set_errno(reterr, errno, "spool: cannot open %s", name);
-    size_t end = 0, size = (size_t)f->bytes;
-    uint32_t seed = 0;
-    bool is_whole = false;
-    if (size) {
-        void *data = mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0);
-        if (data == MAP_FAILED) {
-            int errnum = errno;
-            (void)close(fd);
-            return error_set_errno(reterr, errnum, "spool: cannot map %s", name);
+    struct scanned found;
+    bool was_dropped = false;
+    int r = scan_file(s, f, &found, reterr);
+    if (r < 0)
+        return r;
+    s->next_lsn = found.next_lsn;
+    if (found.next_lsn == f->first_lsn) {
+        r = drop_if_begun_too_early(s, &was_dropped, reterr);
+        if (r < 0 || was_dropped) {
+            (void)close(found.fd);
+            return r < 0 ? r : open_last(s, reterr);
         }
-        is_whole = scan(data, size, f->first_lsn, &s->next_lsn, &end, &seed);
-        (void)munmap(data, size);
     }
-    int r = 0;
-    if (!is_whole) { /* what a power failure leaves of a file just begun */
-        (void)close(fd);
-        r = s->fs->remove(s->fs, s->dir_fd, name);
-        s->files_count--;
-        s->file_bytes -= size;
+    uint64_t size = f->bytes;
+    if (!found.is_whole) { /* what a power failure leaves of a file just begun */
+        (void)close(found.fd);
         s->stats.torn_bytes += size;
-        return r < 0 ? error_set_errno(reterr, -r, "spool: cannot remove %s", name) : 0;
+        return remove_last(s, reterr);
     }
-    if (end < size)
-        r = s->fs->truncate(s->fs, fd, end);
+    if (found.end < size)
+        r = s->fs->truncate(s->fs, found.fd, found.end);
     if (r == 0)
-        r = s->fs->sync_data(s->fs, fd);
+        r = s->fs->sync_data(s->fs, found.fd);
     if (r < 0) {
-        (void)close(fd);
-        return error_set_errno(reterr, -r, "spool: cannot cut the torn end of %s", name);
+        (void)close(found.fd);
+        return error_set_errno(reterr, -r, "spool: cannot cut the torn end of the last segment");
     }
-    s->stats.torn_bytes += size - end;
-    s->file_bytes -= size - end;
-    f->bytes = end;
-    s->fd = fd;
-    s->seed = seed;
+    s->stats.torn_bytes += size - found.end;
+    s->file_bytes -= size - found.end;
+    f->bytes = found.end;
+    s->fd = found.fd;
+    s->seed = found.seed;
     return 0;
 }
 

@@ -16,4 +16,6 @@ export MQTT_PORT=${ports[0]} MQTT_PORT_AUTH=${ports[1]} MQTT_PORT_TLS=${ports[2]
 bash "$MQTT_SH" start "$MQTT_DIR" --port "$MQTT_PORT" --auth-port "$MQTT_PORT_AUTH" --tls-port "$MQTT_PORT_TLS" \
   --mtls-port "$MQTT_PORT_MTLS" --ws-port "$MQTT_PORT_WS" --inflight 0 --queued 0 --save second >/dev/null
 export SLOW_RESOLVER=$build/tests/real/mqtt/libslow_resolver.so
+# The preloaded library comes before the sanitizer's, which is all right.
+export ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}verify_asan_link_order=0
 LD_PRELOAD=$SLOW_RESOLVER "$build/tests/real/mqtt/mqtt_traps" "$filter"

@@ -158,14 +158,7 @@ static void trap_kill_with_held_pubacks(void **state)
     struct node last;
     node_open(&last, name, 1);
     node_connect(&last);
-    assert_true(node_wait_rows(&last, count, 60000));
-    int64_t deadline = clock_monotonic_ms() + 5000;
-    for (size_t before = 0;
-         clock_monotonic_ms() < deadline && batch_catcher_count(&last.catcher) != before;) {
-        before = batch_catcher_count(&last.catcher);
-        clock_sleep_ms(300);
-    }
-    size_t doubles = assert_none_missing(&last, "m", count);
+    size_t doubles = node_wait_all(&last, "m", count, 60000);
     print_message("8 kills: none of %zu missing, %zu came twice; from the spool %u\n", count, doubles,
                   (unsigned)node_metric(&last, "varve_spool_next_lsn"));
     node_close(&last);

@@ -176,9 +176,9 @@ void broker(const char *command)
 }
 
 /* Payloads may be padded with spaces. */
-size_t assert_none_missing(struct node *n, const char *prefix, size_t count)
+static size_t missing(struct node *n, const char *prefix, size_t count, size_t *ret_extra)
 {
-    size_t missing = 0, extra = 0;
+    size_t result = 0;
     mutex_lock(&n->catcher.lock);
     for (size_t i = 0; i < n->catcher.rows_count; i++) {
         char *space = strchr(n->catcher.rows[i].key, ' ');
@@ -186,8 +186,25 @@ size_t assert_none_missing(struct node *n, const char *prefix, size_t count)
             *space = '\0';
     }
     mutex_unlock(&n->catcher.lock);
-    batch_catcher_compare(&n->catcher, prefix, count, &missing, &extra);
-    if (missing)
-        fail_msg("%zu of %zu are missing", missing, count);
+    batch_catcher_compare(&n->catcher, prefix, count, &result, ret_extra);
+    return result;
+}
+
+size_t assert_none_missing(struct node *n, const char *prefix, size_t count)
+{
+    size_t extra = 0, result = missing(n, prefix, count, &extra);
+    if (result)
+        fail_msg("%zu of %zu are missing", result, count);
     return extra;
+}
+
+size_t node_wait_all(struct node *n, const char *prefix, size_t count, int64_t timeout_ms)
+{
+    int64_t deadline = clock_monotonic_ms() + timeout_ms;
+    size_t extra = 0;
+    while (missing(n, prefix, count, &extra) && clock_monotonic_ms() < deadline) {
+        clock_sleep_ms(100);
+        node_commit(n);
+    }
+    return assert_none_missing(n, prefix, count);
 }

@@ -53,8 +53,11 @@ void publish_with(const char *format, ...) __attribute__((format(printf, 1, 2)))
 /* mqtt.sh COMMAND DIR */
 void broker(const char *command);
 
-/* Missing 0 of PREFIX0 .. PREFIX(n-1); returns the doubles. */
+/* Each of PREFIX0 .. PREFIX(n-1) is there; returns the doubles. */
 size_t assert_none_missing(struct node *n, const char *prefix, size_t count);
+/* Commits and acknowledges until it's so; where messages may come twice, counting rows doesn't tell. Returns
+ * the doubles. */
+size_t node_wait_all(struct node *n, const char *prefix, size_t count, int64_t timeout_ms);
 
 extern const struct CMUnitTest delivery_traps[], disk_traps[], network_traps[];
 extern const size_t delivery_traps_count, disk_traps_count, network_traps_count;

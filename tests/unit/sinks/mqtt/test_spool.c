@@ -98,6 +98,33 @@ static void test_torn_anywhere(void **state)
     }
 }
 
+/* A power failure between the begin of a segment and the sync of the one before: nothing of the older one's
+ * lost end was acknowledged, and its LSNs are used again. */
+static void test_begun_too_early(void **state)
+{
+    struct spool_world *w = *state;
+    char name[64], path[160];
+    struct stat st;
+    struct spool_stats stats;
+    w->max_bytes = 1 << 20;
+    world_open(w);
+    for (unsigned i = 0; i < 70; i++)
+        assert_int_equal(world_append(w, "m", i, 1000), 0);
+    world_commit(w); /* full: the next one is begun */
+    world_close(w);
+    assert_int_equal(world_files(w, ".spool", name), 2);
+    snprintf(path, sizeof path, "%s/%016x.spool", w->dir, 1);
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(truncate(path, st.st_size - 1500), 0);
+    world_open(w);
+    spool_get_stats(w->spool, &stats);
+    assert_int_equal(stats.next_lsn, 1 + 68);
+    assert_int_equal(world_files(w, ".spool", name), 1);
+    assert_int_equal(world_append(w, "m", 68, 1000), 0);
+    world_commit(w);
+    assert_int_equal(world_read(w, 1, "m", 0), 69);
+}
+
 /* A damaged byte in what was durable costs its own record, and is counted. */
 static void test_damage_in_the_middle(void **state)
 {
@@ -180,6 +207,28 @@ static void test_bound_and_trim(void **state)
     assert_int_equal(world_append(w, "m", n + 1, 0), 0);
     world_commit(w);
     assert_int_equal(world_read(w, n + 2, "m", n + 1), 1);
+}
+
+/* One group larger than all segments are meant to be: once it's delivered, there's room again. */
+static void test_a_large_group_is_trimmed(void **state)
+{
+    struct spool_world *w = *state;
+    unsigned n = 0;
+    w->max_bytes = 1 << 20;
+    world_open(w);
+    while (world_append(w, "m", n, 1000) == 0)
+        n++;
+    world_commit(w);
+    assert_false(spool_has_room(w->spool));
+    assert_int_equal(world_read(w, 1, "m", 0), n);
+    spool_trim(w->spool, n + 1);
+    assert_true(spool_has_room(w->spool));
+    world_close(w);
+    world_open(w); /* the LSNs go on, though no record is left */
+    assert_int_equal(spool_durable_lsn(w->spool), n + 1);
+    assert_int_equal(world_append(w, "m", n, 0), 0);
+    world_commit(w);
+    assert_int_equal(world_read(w, n + 1, "m", n), 1);
 }
 
 static void test_skip_to(void **state)
@@ -282,6 +331,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_torn_anywhere, spool_world_setup, spool_world_teardown),
         cmocka_unit_test_setup_teardown(test_damage_in_the_middle, spool_world_setup, spool_world_teardown),
         cmocka_unit_test_setup_teardown(test_bound_and_trim, spool_world_setup, spool_world_teardown),
+        cmocka_unit_test_setup_teardown(test_a_large_group_is_trimmed, spool_world_setup,
+                                        spool_world_teardown),
+        cmocka_unit_test_setup_teardown(test_begun_too_early, spool_world_setup, spool_world_teardown),
         cmocka_unit_test_setup_teardown(test_skip_to, spool_world_setup, spool_world_teardown),
         cmocka_unit_test_setup_teardown(test_refused_directories, spool_world_setup, spool_world_teardown),
         cmocka_unit_test_setup_teardown(test_threads, spool_world_setup, spool_world_teardown),
