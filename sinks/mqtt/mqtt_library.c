@@ -5,25 +5,25 @@
  */
 #include "sinks/mqtt/mqtt_internal.h"
 
-static pthread_mutex_t library_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct mutex library_lock = {.native = PTHREAD_MUTEX_INITIALIZER, .rank = RANK_SINK};
 static unsigned users;
 static MQTTAsync keeper;
 
 void mqtt_library_acquire(void)
 {
-    pthread_mutex_lock(&library_lock);
+    mutex_lock(&library_lock);
     if (users++ == 0)
         (void)MQTTAsync_create(&keeper, "tcp://127.0.0.1:1", "varve-keeper", MQTTCLIENT_PERSISTENCE_NONE,
                                NULL);
-    pthread_mutex_unlock(&library_lock);
+    mutex_unlock(&library_lock);
 }
 
 void mqtt_library_release(void)
 {
-    pthread_mutex_lock(&library_lock);
+    mutex_lock(&library_lock);
     if (--users == 0 && keeper)
         MQTTAsync_destroy(&keeper);
-    pthread_mutex_unlock(&library_lock);
+    mutex_unlock(&library_lock);
 }
 
 const char *mqtt_library_version(void)

@@ -2,6 +2,7 @@
 
 #include <netdb.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -121,7 +122,7 @@ struct pin {
     struct pin *next;
 };
 
-static pthread_mutex_t pins_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct mutex pins_lock = {.native = PTHREAD_MUTEX_INITIALIZER, .rank = RANK_LEAF};
 static struct pin *pins;
 
 static struct pin **find_pin(const char *name)
@@ -140,12 +141,12 @@ bool mqtt_resolve_can_pin(void)
 int mqtt_pin(const char *name, const char *address)
 {
     int r = 0;
-    pthread_mutex_lock(&pins_lock);
+    mutex_lock(&pins_lock);
     struct pin *p = *find_pin(name);
     if (!p) {
         p = xcalloc(1, sizeof *p);
         p->name = xstrdup(name);
-        strncpy(p->address, address, sizeof p->address - 1);
+        snprintf(p->address, sizeof p->address, "%s", address);
         p->next = pins;
         pins = p;
     }
@@ -153,20 +154,20 @@ int mqtt_pin(const char *name, const char *address)
         r = ERR_BUSY;
     else
         p->references++;
-    pthread_mutex_unlock(&pins_lock);
+    mutex_unlock(&pins_lock);
     return r;
 }
 
 void mqtt_unpin(const char *name)
 {
-    pthread_mutex_lock(&pins_lock);
+    mutex_lock(&pins_lock);
     struct pin **place = find_pin(name), *p = *place;
     if (p && --p->references == 0) {
         *place = p->next;
         free(p->name);
         free(p);
     }
-    pthread_mutex_unlock(&pins_lock);
+    mutex_unlock(&pins_lock);
 }
 
 int __wrap_getaddrinfo(const char *node, const char *service, const struct addrinfo *hints,
@@ -175,13 +176,13 @@ int __wrap_getaddrinfo(const char *node, const char *service, const struct addri
     char address[MQTT_ADDRESS_SIZE];
     bool is_pinned = false;
     if (node && !service) { /* as paho calls it */
-        pthread_mutex_lock(&pins_lock);
+        mutex_lock(&pins_lock);
         struct pin *p = *find_pin(node);
         if (p) {
             memcpy(address, p->address, sizeof address);
             is_pinned = true;
         }
-        pthread_mutex_unlock(&pins_lock);
+        mutex_unlock(&pins_lock);
     }
     return __real_getaddrinfo(is_pinned ? address : node, service, hints, result);
 }
