@@ -21,7 +21,6 @@ enum {
     BODY_BYTES_MAX = 1024 * 1024,
     ARGUMENTS_MAX = 1024,
     IDLE_SECONDS_MAX = 60,
-    FORM_BUFFER_BYTES = 4096,
 };
 
 struct http {
@@ -64,24 +63,33 @@ static enum MHD_Result on_query_argument(void *arg, enum MHD_ValueKind kind, con
     return MHD_YES;
 }
 
-/* Long values come in pieces. */
-static enum MHD_Result on_form_argument(void *arg, enum MHD_ValueKind kind, const char *name,
-                                        const char *filename, const char *content_type,
-                                        const char *transfer_encoding, const char *data, uint64_t offset,
-                                        size_t size)
+/* Decoded text of a form: + is a space, %XX a byte. */
+static char *form_text(const char *from, const char *to)
 {
-    (void)kind, (void)filename, (void)content_type, (void)transfer_encoding;
-    struct http_request *req = arg;
-    if (offset == 0) {
-        append_argument(req, name, data, size);
-    } else if (size && req->arguments_count) {
-        char **value = &req->arguments[req->arguments_count - 1].value;
-        size_t len = strlen(*value);
-        *value = xreallocarray(*value, len + size + 1, 1);
-        memcpy(*value + len, data, size);
-        (*value)[len + size] = '\0';
+    char *text = xstrndup(from, (size_t)(to - from));
+    for (char *c = text; *c; c++)
+        *c = *c == '+' ? ' ' : *c;
+    (void)MHD_http_unescape(text);
+    return text;
+}
+
+/* A form as curl -d sends it: the library's own parser ends a value at a raw '=', which selectors are full
+ * of. */
+static void take_form(struct http_request *req)
+{
+    const char *p = (const char *)req->body.data, *end = p + req->body.len;
+    while (p < end) {
+        const char *pair_end = memchr(p, '&', (size_t)(end - p));
+        pair_end = pair_end ? pair_end : end;
+        const char *equals = memchr(p, '=', (size_t)(pair_end - p));
+        const char *name_end = equals ? equals : pair_end;
+        char *name = form_text(p, name_end);
+        char *value = equals ? form_text(equals + 1, pair_end) : xstrdup("");
+        append_argument(req, name, value, strlen(value));
+        free(name);
+        free(value);
+        p = pair_end + 1;
     }
-    return MHD_YES;
 }
 
 const char *http_arg(const struct http_request *req, const char *name)
@@ -105,8 +113,7 @@ size_t http_args(const struct http_request *req, const char *name, const char **
 
 static void free_request(struct http_request *req)
 {
-    if (req->form)
-        (void)MHD_destroy_post_processor(req->form);
+    buffer_release(&req->body);
     for (size_t i = 0; i < req->arguments_count; i++) {
         free(req->arguments[i].name);
         free(req->arguments[i].value);
@@ -202,24 +209,22 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, 
             http_reply_error(req, 413, "a body may have %d bytes", BODY_BYTES_MAX);
             return req->result;
         }
-        /* NULL for a body that isn't a form: it's read and ignored. */
-        if (req->method == HTTP_POST)
-            req->form = MHD_create_post_processor(connection, FORM_BUFFER_BYTES, on_form_argument, req);
+        const char *type = header(req, MHD_HTTP_HEADER_CONTENT_TYPE);
+        const char *form = MHD_HTTP_POST_ENCODING_FORM_URLENCODED;
+        /* A body that isn't a form is read and ignored. */
+        req->is_form = req->method == HTTP_POST && type && strncasecmp(type, form, strlen(form)) == 0;
         return MHD_YES;
     }
     if (*upload_size) {
         req->body_size += *upload_size;
         if (req->body_size > BODY_BYTES_MAX)
             return MHD_NO; /* chunked, and longer than it may be: no reply can be sent here, so hang up */
-        if (req->form)
-            (void)MHD_post_process(req->form, upload_data, *upload_size);
+        if (req->is_form)
+            buffer_append(&req->body, upload_data, *upload_size);
         *upload_size = 0;
         return MHD_YES;
     }
-    if (req->form) {
-        (void)MHD_destroy_post_processor(req->form); /* hands over the last value */
-        req->form = NULL;
-    }
+    take_form(req);
     dispatch(req, url);
     if (!req->is_replied)
         http_reply_error(req, MHD_HTTP_INTERNAL_SERVER_ERROR, "no reply");

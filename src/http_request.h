@@ -5,6 +5,7 @@
 #include <microhttpd.h>
 #include <stdatomic.h>
 
+#include "src/base/buffer.h"
 #include "src/base/mutex.h"
 #include "src/http.h"
 
@@ -21,7 +22,8 @@ struct http_request {
     struct http_argument *arguments;
     size_t arguments_count, arguments_capacity;
     size_t body_size;
-    struct MHD_PostProcessor *form;
+    bool is_form;
+    struct buffer body;     /* of a form */
     enum MHD_Result result; /* of queueing the reply */
     bool is_replied;
 };

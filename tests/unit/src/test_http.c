@@ -241,6 +241,9 @@ static void test_arguments(void **unused)
     assert_int_equal(s.fake.start_ms, 7000);
     assert_int_equal(s.fake.end_ms, 9000);
     assert_int_equal(s.fake.limit, 3);
+    /* As people type it after curl -d: = and " as they are. */
+    expect(&s, POST_FORM("/api/v1/export", "match[]={__name__=\"a+b\"}&match[]=y"), "200", NULL);
+    assert_string_equal(s.fake.matches, "<{__name__=\"a b\"}><y>");
 
     /* Defaults. */
     clock_set_fake_ms(1562529662678);
