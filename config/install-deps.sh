@@ -14,7 +14,8 @@
 set -eu
 
 BUILD="gcc libc6-dev cmake ninja-build pkg-config librdkafka-dev libzstd-dev libyaml-dev libmicrohttpd-dev libsystemd-dev
-  libxxhash-dev libpcre2-dev zlib1g-dev liblz4-dev libsnappy-dev"
+  libxxhash-dev libpcre2-dev zlib1g-dev liblz4-dev libsnappy-dev
+  libpaho-mqtt-dev libssl-dev"
 KAFKA="openjdk-17-jre-headless|openjdk-21-jre-headless|default-jre-headless maven openssl ca-certificates"
 QUICKSTART="$BUILD $KAFKA kcat curl"
 # clang and clang-format of version 14 where the release has them, so that formatting doesn't depend on the machine.

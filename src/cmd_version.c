@@ -9,6 +9,7 @@
 
 #include "build_info.h"
 #include "sinks/decode/decode.h"
+#include "sinks/mqtt/mqtt_sink.h"
 #include "src/commands.h"
 
 static const char help[] =
@@ -42,13 +43,15 @@ int cmd_version(int argc, char **argv)
     printf("libraries: librdkafka %s, zstd %s, libyaml %d.%d.%d, libmicrohttpd %s, xxHash %u.%u.%u\n",
            rd_kafka_version_str(), ZSTD_versionString(), yaml_major, yaml_minor, yaml_patch,
            MHD_get_version(), xxhash / 10000, xxhash / 100 % 100, xxhash % 100);
-    puts("sinks: kafka");
+    puts("sinks: kafka, mqtt");
+    printf("mqtt: paho %s, %s\n", mqtt_library_version(), mqtt_puback_mode());
     print_formats();
     puts("store: VictoriaMetrics single-node, index per month (as of v1.133 and later)");
 #ifdef VARVE_FAULT_POINTS
     puts("fault points: built in; not for production");
 #endif
-    puts("not covered: MQTT; snapshots, deletes, deduplication, forced merges; detaching parts, changing "
+    puts("not covered: MQTT QoS 2; snapshots, deletes, deduplication, forced merges; detaching parts, "
+         "changing "
          "positions "
          "and\n  replaying rejects; exactly once across two stores in one consumer group that share a "
          "partition");
