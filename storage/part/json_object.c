@@ -4,18 +4,18 @@
 
 #define DEPTH_MAX 64 /* of values that are skipped */
 
-void json_reader_init(struct json_reader *j, const void *text, size_t size)
+void json_object_reader_init(struct json_object_reader *j, const void *text, size_t size)
 {
-    *j = (struct json_reader){.p = text, .end = (const char *)text + size};
+    *j = (struct json_object_reader){.p = text, .end = (const char *)text + size};
 }
 
-static void skip_space(struct json_reader *j)
+static void skip_space(struct json_object_reader *j)
 {
     while (j->p < j->end && (*j->p == ' ' || *j->p == '\t' || *j->p == '\n' || *j->p == '\r'))
         j->p++;
 }
 
-static bool take(struct json_reader *j, char c)
+static bool take(struct json_object_reader *j, char c)
 {
     skip_space(j);
     if (j->p == j->end || *j->p != c)
@@ -25,7 +25,7 @@ static bool take(struct json_reader *j, char c)
 }
 
 /* From the opening quote to behind the closing one. */
-static bool skip_string(struct json_reader *j)
+static bool skip_string(struct json_object_reader *j)
 {
     if (!take(j, '"'))
         return false;
@@ -47,7 +47,7 @@ static bool is_scalar_char(char c)
 }
 
 /* Numbers and the words true, false, null; what is wanted of them is checked by who reads them. */
-static bool skip_scalar(struct json_reader *j)
+static bool skip_scalar(struct json_object_reader *j)
 {
     const char *start = j->p;
     while (j->p < j->end && is_scalar_char(*j->p))
@@ -55,7 +55,7 @@ static bool skip_scalar(struct json_reader *j)
     return j->p > start;
 }
 
-static bool skip_value(struct json_reader *j, int depth)
+static bool skip_value(struct json_object_reader *j, int depth)
 {
     skip_space(j);
     if (j->p == j->end || depth > DEPTH_MAX)
@@ -78,13 +78,13 @@ static bool skip_value(struct json_reader *j, int depth)
     return take(j, close);
 }
 
-static int at_end(struct json_reader *j)
+static int at_end(struct json_object_reader *j)
 {
     skip_space(j);
     return j->p == j->end ? 0 : -1;
 }
 
-int json_reader_next(struct json_reader *j, struct json_member *ret)
+int json_object_reader_next(struct json_object_reader *j, struct json_member *ret)
 {
     if (!j->started) {
         j->started = true;

@@ -16,15 +16,15 @@ struct json_member {
     size_t value_len;
 };
 
-struct json_reader {
+struct json_object_reader {
     const char *p, *end;
     bool started;
 };
 
-void json_reader_init(struct json_reader *j, const void *text, size_t size);
+void json_object_reader_init(struct json_object_reader *j, const void *text, size_t size);
 
 /* 1: *ret is the next member; 0: the object is complete and nothing follows it; negative: not a JSON object.
  */
-int json_reader_next(struct json_reader *j, struct json_member *ret);
+int json_object_reader_next(struct json_object_reader *j, struct json_member *ret);
 
 #endif

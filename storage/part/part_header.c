@@ -67,12 +67,12 @@ static bool is_key(const struct json_member *m, const char *name)
 int part_header_read_json(struct part_header *ret, const void *text, size_t size, struct error *reterr)
 {
     struct part_header ph = {0};
-    struct json_reader j;
+    struct json_object_reader j;
     struct json_member m;
     unsigned seen = 0;
     int r;
-    json_reader_init(&j, text, size);
-    while ((r = json_reader_next(&j, &m)) > 0) {
+    json_object_reader_init(&j, text, size);
+    while ((r = json_object_reader_next(&j, &m)) > 0) {
         bool ok = true;
         if (is_key(&m, "RowsCount"))
             seen |= 1, ok = parse_unsigned(m.value, m.value_len, &ph.rows_count);
