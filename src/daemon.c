@@ -22,10 +22,50 @@
 #define LAST_COMMIT_TIMEOUT_MS INT64_C(4000)
 /* Rows arrive at hundreds of MiB a second, so memory is to be looked at often. */
 #define WATCH_INTERVAL_MS 200
+/* A start that finds the disk full looks again after this time; systemd waits so much longer each time. */
+#define ROOM_INTERVAL_MS 1000
+#define ROOM_TIMEOUT_S   60
 /* The workers' caches may take this share of the memory limit together. */
 #define CACHES_SHARE 4
 
+/* --- signals --- */
+
+static void awaited_signals(sigset_t *ret)
+{
+    sigemptyset(ret);
+    sigaddset(ret, SIGTERM);
+    sigaddset(ret, SIGINT);
+    sigaddset(ret, SIGHUP);
+}
+
+/* Waits so long for a signal that says stop; true if one came. */
+static bool wait_for_stop(int64_t ms)
+{
+    sigset_t awaited;
+    awaited_signals(&awaited);
+    struct timespec interval = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+    int signal_number = sigtimedwait(&awaited, NULL, &interval);
+    if (signal_number == SIGHUP)
+        log_info("SIGHUP: ignored; the configuration is read at start, so restart to change it");
+    if (signal_number != SIGTERM && signal_number != SIGINT)
+        return false;
+    log_info("%s: stopping", signal_number == SIGTERM ? "SIGTERM" : "SIGINT");
+    return true;
+}
+
 /* --- start --- */
+
+/* A full disk is a state, at the start as well: it's waited out. False if a signal says stop. */
+static bool wait_for_room(struct daemon *d, const struct error *error, bool *said)
+{
+    if (!*said)
+        log_warning("the disk is full, the start waits until there's room: %s", error->message);
+    *said = true;
+    notify_status("the disk is full, the start waits until there's room");
+    notify_starting_takes(ROOM_TIMEOUT_S);
+    d->stop_asked = wait_for_stop(ROOM_INTERVAL_MS);
+    return !d->stop_asked;
+}
 
 static int open_store(struct daemon *d)
 {
@@ -40,13 +80,25 @@ static int open_store(struct daemon *d)
         .merge_workers = cfg->merge_workers_count,
         .hooks = daemon_storage_hooks(d),
     };
-    if (storage_open(&d->storage, &options, &error) < 0) {
+    bool said = false;
+    int r;
+    while ((r = storage_open(&d->storage, &options, &error)) == ERR_FULL && wait_for_room(d, &error, &said))
+        ;
+    if (d->stop_asked)
+        return EXIT_CLEAN;
+    if (r < 0) {
         log_error("can't open the store: %s", error.message);
         return EXIT_NO_STORE;
     }
     atomic_store(&d->opened_storage, d->storage);
-    if (reject_log_open(d->cfg->rejects.path, d->cfg->rejects.max_size_bytes, &d->reject_log, &error) < 0 ||
-        reject_log_cut(d->reject_log, storage_reject_log_length(d->storage), &error) < 0) {
+    const struct config_rejects *rejects = &d->cfg->rejects;
+    while ((r = reject_log_open(rejects->path, rejects->max_size_bytes, &d->reject_log, &error)) ==
+               ERR_FULL &&
+           wait_for_room(d, &error, &said))
+        ;
+    if (d->stop_asked)
+        return EXIT_CLEAN;
+    if (r < 0 || reject_log_cut(d->reject_log, storage_reject_log_length(d->storage), &error) < 0) {
         log_error("can't open the rejects: %s", error.message);
         return EXIT_NO_STORE;
     }
@@ -126,7 +178,7 @@ static int start_sinks(struct daemon *d)
 static int start(struct daemon *d)
 {
     int r = open_store(d);
-    if (r)
+    if (r || d->stop_asked)
         return r;
     uint64_t cache_bytes = d->memory_limit_bytes / CACHES_SHARE / count_workers(d->cfg);
     d->ingest = ingest_new(d->storage, d->reject_log, cache_bytes < SERIES_CACHE_BYTES_MAX ? cache_bytes : 0);
@@ -204,8 +256,6 @@ static int stop(struct daemon *d)
     return result;
 }
 
-/* --- signals --- */
-
 /* Parts are read through mappings: what read() would report as an error comes as this signal. */
 static void on_bus_error(int signal_number)
 {
@@ -218,17 +268,15 @@ static void on_bus_error(int signal_number)
     _exit(EXIT_FATAL);
 }
 
-static void block_signals(sigset_t *ret_awaited)
+static void block_signals(void)
 {
+    sigset_t awaited;
     struct sigaction bus_error = {.sa_handler = on_bus_error};
     (void)sigaction(SIGBUS, &bus_error, NULL);
     struct sigaction ignore = {.sa_handler = SIG_IGN};
     (void)sigaction(SIGPIPE, &ignore, NULL); /* a reader that hangs up is an error of write() */
-    sigemptyset(ret_awaited);
-    sigaddset(ret_awaited, SIGTERM);
-    sigaddset(ret_awaited, SIGINT);
-    sigaddset(ret_awaited, SIGHUP);
-    pthread_sigmask(SIG_BLOCK, ret_awaited, NULL);
+    awaited_signals(&awaited);
+    pthread_sigmask(SIG_BLOCK, &awaited, NULL);
 }
 
 static void unblock_interrupt(void)
@@ -239,32 +287,15 @@ static void unblock_interrupt(void)
     pthread_sigmask(SIG_UNBLOCK, &interrupt, NULL);
 }
 
-/* Looks after things until a signal says stop. */
-static void run_until_signal(struct daemon *d, const sigset_t *awaited)
-{
-    for (;;) {
-        struct timespec interval = {.tv_nsec = WATCH_INTERVAL_MS * 1000000};
-        int signal_number = sigtimedwait(awaited, NULL, &interval);
-        if (signal_number == SIGTERM || signal_number == SIGINT) {
-            log_info("%s: stopping", signal_number == SIGTERM ? "SIGTERM" : "SIGINT");
-            return;
-        }
-        if (signal_number == SIGHUP)
-            log_info("SIGHUP: ignored; the configuration is read at start, so restart to change it");
-        daemon_watch(d);
-    }
-}
-
 int daemon_run(const struct config *cfg)
 {
     struct daemon d = {.cfg = cfg};
-    sigset_t awaited;
-    block_signals(&awaited);
+    block_signals();
     log_open(cfg->log.level, cfg->log.format);
     mutex_init(&d.sinks_lock, RANK_SINKS);
     int failed = start(&d);
-    if (!failed)
-        run_until_signal(&d, &awaited);
+    while (!failed && !d.stop_asked && !wait_for_stop(WATCH_INTERVAL_MS))
+        daemon_watch(&d);
     unblock_interrupt();
     int result = stop(&d);
     mutex_destroy(&d.sinks_lock);

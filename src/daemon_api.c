@@ -1,4 +1,5 @@
 #include "src/daemon_internal.h"
+#include "src/process_stats.h"
 #include "src/self_metrics.h"
 #include "storage/search/search.h"
 
@@ -26,7 +27,10 @@ static void write_metrics(void *context, struct buffer *dst)
         .sinks_count = atomic_load(&d->ready) ? d->sinks_count : 0,
         .paused = ingest_paused(d->ingest),
         .buffered_bytes = storage_buffered_bytes(d->storage),
+        .memory_used_bytes = process_memory_used(),
         .memory_limit_bytes = d->memory_limit_bytes,
+        .free_disk_bytes = fs_posix.ops->free_bytes(&fs_posix, d->cfg->storage.path),
+        .min_free_disk_bytes = d->cfg->storage.min_free_disk_bytes,
         .commit_number = storage_commit_number(d->storage),
     };
     self_metrics_write(&m, dst);

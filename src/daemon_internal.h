@@ -35,9 +35,10 @@ struct daemon {
     struct intake_gate gate;
     uint64_t memory_limit_bytes;
     atomic_bool disk_full; /* as storage says */
+    bool stop_asked;       /* main thread: a signal came while it waited for room on the disk */
     unsigned paused_last;  /* main thread: what was logged */
 
-    int64_t acknowledged_at_ms; /* main thread */
+    int64_t acknowledged_at_ms, trimmed_at_ms; /* main thread */
     /* Main thread: for STATUS. */
     int64_t status_at_ms;
     uint64_t status_rows;

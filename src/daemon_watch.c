@@ -1,4 +1,5 @@
 #include <inttypes.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <sys/stat.h>
 
@@ -12,6 +13,7 @@
 
 #define STATUS_INTERVAL_MS      (5 * SECOND_MS)
 #define ACKNOWLEDGE_INTERVAL_MS (2 * SECOND_MS)
+#define TRIM_INTERVAL_MS        (2 * SECOND_MS)
 
 int64_t daemon_store_written_ms(const char *path)
 {
@@ -46,6 +48,7 @@ void daemon_watch_init(struct daemon *d, int64_t not_before_ms)
     d->memory_limit_bytes = memory_limit(&d->cfg->storage);
     d->gate = (struct intake_gate){
         .min_free_disk_bytes = d->cfg->storage.min_free_disk_bytes,
+        .memory_limit_bytes = d->memory_limit_bytes,
         .trust_clock = d->cfg->storage.trust_clock,
         .not_before_ms = not_before_ms,
     };
@@ -59,6 +62,18 @@ static uint64_t queues_bytes(const struct config *cfg)
     return sum;
 }
 
+/* What the allocator keeps but nobody uses is given back before it's counted. */
+static uint64_t memory_used(struct daemon *d)
+{
+    uint64_t used = process_memory_used();
+    int64_t now_ms = clock_monotonic_ms();
+    if (used < d->memory_limit_bytes / 8 * 7 || now_ms - d->trimmed_at_ms < TRIM_INTERVAL_MS)
+        return used;
+    d->trimmed_at_ms = now_ms;
+    (void)malloc_trim(0);
+    return process_memory_used();
+}
+
 /* Says each change once. */
 static void log_changes(struct daemon *d)
 {
@@ -68,7 +83,7 @@ static void log_changes(struct daemon *d)
     } texts[] = {
         {INTAKE_PAUSE_DISK, "intake waits: the disk has less than storage.min_free_disk free, or is full",
          "intake goes on: the disk has room again"},
-        {INTAKE_PAUSE_MEMORY, "intake waits: rows in memory reach storage.memory_limit",
+        {INTAKE_PAUSE_MEMORY, "intake waits: memory reaches storage.memory_limit",
          "intake goes on: memory is below storage.memory_limit again"},
         {INTAKE_PAUSE_CLOCK,
          "intake waits: the clock is behind the store's last commit; set the clock, or storage.trust_clock",
@@ -120,8 +135,13 @@ void daemon_watch(struct daemon *d)
     intake_totals_collect(&totals, ingest_counters(d->ingest));
     d->gate.buffers_limit_bytes =
         intake_gate_buffers_limit(d->memory_limit_bytes, queues_bytes(d->cfg), totals.cache_bytes);
-    intake_gate_look(&d->gate, fs_posix.ops->free_bytes(&fs_posix, d->cfg->storage.path),
-                     storage_buffered_bytes(d->storage), clock_now_ms());
+    const struct intake_gate_sight sight = {
+        .free_disk_bytes = fs_posix.ops->free_bytes(&fs_posix, d->cfg->storage.path),
+        .buffered_bytes = storage_buffered_bytes(d->storage),
+        .memory_used_bytes = memory_used(d),
+        .now_ms = clock_now_ms(),
+    };
+    intake_gate_look(&d->gate, &sight);
     (void)ingest_set_paused(d->ingest, INTAKE_PAUSE_DISK, d->gate.is_disk_low || atomic_load(&d->disk_full));
     (void)ingest_set_paused(d->ingest, INTAKE_PAUSE_MEMORY, d->gate.is_memory_high);
     (void)ingest_set_paused(d->ingest, INTAKE_PAUSE_CLOCK, d->gate.is_clock_behind);

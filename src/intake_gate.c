@@ -12,18 +12,24 @@ uint64_t intake_gate_buffers_limit(uint64_t memory_limit_bytes, uint64_t queues_
     return left > least ? left : least;
 }
 
-void intake_gate_look(struct intake_gate *gate, uint64_t free_disk_bytes, uint64_t buffered_bytes,
-                      int64_t now_ms)
+/* Whether used is above the limit; once it is, an eighth of it must come back. */
+static bool is_above(uint64_t used, uint64_t limit, bool was_above)
+{
+    return used > limit - (was_above ? limit / 8 : 0);
+}
+
+void intake_gate_look(struct intake_gate *gate, const struct intake_gate_sight *sight)
 {
     uint64_t disk_margin = gate->min_free_disk_bytes / 8;
     if (disk_margin > DISK_HYSTERESIS_BYTES_MAX)
         disk_margin = DISK_HYSTERESIS_BYTES_MAX;
     uint64_t disk_wanted = gate->min_free_disk_bytes + (gate->is_disk_low ? disk_margin : 0);
-    gate->is_disk_low = free_disk_bytes < disk_wanted;
+    gate->is_disk_low = sight->free_disk_bytes < disk_wanted;
 
-    uint64_t memory_allowed =
-        gate->buffers_limit_bytes - (gate->is_memory_high ? gate->buffers_limit_bytes / 8 : 0);
-    gate->is_memory_high = buffered_bytes > memory_allowed;
+    bool was_high = gate->is_memory_high;
+    gate->is_memory_high =
+        is_above(sight->buffered_bytes, gate->buffers_limit_bytes, was_high) ||
+        (gate->memory_limit_bytes && is_above(sight->memory_used_bytes, gate->memory_limit_bytes, was_high));
 
-    gate->is_clock_behind = !gate->trust_clock && now_ms + CLOCK_SLACK_MS < gate->not_before_ms;
+    gate->is_clock_behind = !gate->trust_clock && sight->now_ms + CLOCK_SLACK_MS < gate->not_before_ms;
 }

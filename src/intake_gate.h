@@ -12,6 +12,7 @@
 struct intake_gate {
     uint64_t min_free_disk_bytes;
     uint64_t buffers_limit_bytes; /* what rows in memory may take: intake_gate_buffers_limit */
+    uint64_t memory_limit_bytes;  /* what the process may take in all; 0: not looked at */
     bool trust_clock;
     int64_t not_before_ms; /* the store was written at this time: the clock can't be behind it */
 
@@ -22,9 +23,16 @@ struct intake_gate {
  */
 uint64_t intake_gate_buffers_limit(uint64_t memory_limit_bytes, uint64_t queues_bytes, uint64_t caches_bytes);
 
+/* What the look is at. */
+struct intake_gate_sight {
+    uint64_t free_disk_bytes;
+    uint64_t buffered_bytes;    /* rows in memory, as counted */
+    uint64_t memory_used_bytes; /* by the whole process, as the kernel sees it: whatever isn't counted, too */
+    int64_t now_ms;
+};
+
 /* Sets the three states. Once entered, the disk's is left at an eighth (at most 256 MiB) above its limit,
  * memory's an eighth below, so that it doesn't flap. */
-void intake_gate_look(struct intake_gate *gate, uint64_t free_disk_bytes, uint64_t buffered_bytes,
-                      int64_t now_ms);
+void intake_gate_look(struct intake_gate *gate, const struct intake_gate_sight *sight);
 
 #endif

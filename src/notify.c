@@ -15,6 +15,11 @@ void notify_stopping(void)
     (void)sd_notify(0, "STOPPING=1");
 }
 
+void notify_starting_takes(unsigned seconds)
+{
+    (void)sd_notifyf(0, "EXTEND_TIMEOUT_USEC=%u000000", seconds);
+}
+
 void notify_status(const char *format, ...)
 {
     char status[256];

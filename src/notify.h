@@ -7,6 +7,8 @@
 
 void notify_ready(void);
 void notify_stopping(void);
+/* The start takes this much longer from now on than systemd was told. */
+void notify_starting_takes(unsigned seconds);
 /* One line for `systemctl status`. */
 void notify_status(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

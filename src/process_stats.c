@@ -62,6 +62,16 @@ void process_stats_get(struct process_stats *ret)
     ret->start_time_seconds = boot + (double)stat_field(stat, 22) / (double)sysconf(_SC_CLK_TCK);
 }
 
+uint64_t process_memory_used(void)
+{
+    char text[128], *end;
+    read_text("/proc/self/statm", text, sizeof text);
+    /* Pages: of addresses, resident, and of these shared: pages of files, mapped parts among them. */
+    (void)strtoull(text, &end, 10);
+    uint64_t resident = strtoull(end, &end, 10), shared = strtoull(end, &end, 10);
+    return shared < resident ? (resident - shared) * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
+}
+
 /* The smallest limit on the way from a cgroup up to the root. */
 static uint64_t cgroup_limit(const char *root, const char *group, const char *file)
 {

@@ -14,6 +14,9 @@ struct process_stats {
 /* What can't be read is 0. */
 void process_stats_get(struct process_stats *ret);
 
+/* Memory that this process holds and that the kernel can't take back: what counts when memory runs out. */
+uint64_t process_memory_used(void);
+
 /* The memory of the machine, or of the cgroup (v2 or v1) where that has less. */
 uint64_t process_memory_total(void);
 

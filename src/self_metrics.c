@@ -17,6 +17,9 @@ static const struct metric_description descriptions[] = {
     {"varve_intake_paused", METRIC_GAUGE, "Whether intake waits, by reason"},
     {"varve_memory_buffered_bytes", METRIC_GAUGE, "Rows in memory that are not in a file part yet"},
     {"varve_memory_series_cache_bytes", METRIC_GAUGE, "Memory of the workers' series caches"},
+    {"varve_memory_used_bytes", METRIC_GAUGE, "Memory of this process that isn't pages of files"},
+    {"varve_disk_free_bytes", METRIC_GAUGE, "Free space on the file system of the store"},
+    {"varve_disk_free_bytes_min", METRIC_GAUGE, "storage.min_free_disk in bytes"},
     {"varve_memory_limit_bytes", METRIC_GAUGE, "storage.memory_limit in bytes"},
     {"varve_flush_duration_seconds", METRIC_GAUGE,
      "How long the last commit took, from its cut to its publication"},
@@ -79,7 +82,10 @@ static void add_intake(struct exposition *x, const struct self_metrics *m)
                        METRIC_LABELS("reason", pauses[i].reason));
     exposition_add(x, "varve_memory_buffered_bytes", (double)m->buffered_bytes, NULL);
     exposition_add(x, "varve_memory_series_cache_bytes", (double)t->cache_bytes, NULL);
+    exposition_add(x, "varve_memory_used_bytes", (double)m->memory_used_bytes, NULL);
     exposition_add(x, "varve_memory_limit_bytes", (double)m->memory_limit_bytes, NULL);
+    exposition_add(x, "varve_disk_free_bytes", (double)m->free_disk_bytes, NULL);
+    exposition_add(x, "varve_disk_free_bytes_min", (double)m->min_free_disk_bytes, NULL);
 }
 
 static void add_month(struct exposition *x, const struct storage_month_stats *month)

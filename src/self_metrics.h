@@ -16,7 +16,8 @@ struct self_metrics {
     struct sink *const *sinks;
     size_t sinks_count;
     unsigned paused; /* enum intake_pause */
-    uint64_t buffered_bytes, memory_limit_bytes;
+    uint64_t buffered_bytes, memory_used_bytes, memory_limit_bytes;
+    uint64_t free_disk_bytes, min_free_disk_bytes;
     uint64_t commit_number;
 };
 

@@ -69,6 +69,8 @@ struct storage {
     uint64_t published;              /* commits up to this one are listed */
     struct staged_parts unpublished; /* recorded, not listed yet (the disk was full) */
     uint64_t unpublished_commit;
+    uint64_t
+        unsettled_commit; /* its record may be in the journal or not: its staged parts stay until then; 0 */
 
     _Atomic uint64_t commit_number;  /* last durable record */
     _Atomic uint64_t buffered_bytes; /* of in-memory parts */

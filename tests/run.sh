@@ -65,6 +65,10 @@ step powercut      quick dev     300  "the power is lost: what was called durabl
                                                      @PYTHON@ tests/real/powercut.py --build @BUILD@ --points 40 --kills 3 --commits 40 --restart-step 40 --no-proof
 step powercut-long full  dev     3600 "the same at more points, and the fsyncs that it would miss" \
                                                      @PYTHON@ tests/real/powercut.py --build @BUILD@ --points 300 --kills 12 --followers 4 --rand 2 --restart-step 1 --proof-points 60
+step full-disk     quick release 300  "the disk is full and freed again, twice, while a producer runs" \
+                                                     @PYTHON@ tests/real/full_disk.py --build @BUILD@ --cycles 2
+step full-disk-long full release 900  "the same, ten times"     @PYTHON@ tests/real/full_disk.py --build @BUILD@ --cycles 10
+step full-disk-ext4 full release 900  "the same on ext4"        @PYTHON@ tests/real/full_disk.py --build @BUILD@ --cycles 10 --fs ext4
 step crashfs       full  -       300  "crashfs finds a store that forgets to sync" bash tests/testbed/crashfs/selftest.sh
 step broker-away   quick release 600  "Kafka away at start, in the middle, at the stop" \
                                                      @PYTHON@ tests/real/broker_away.py --build @BUILD@ --away 10

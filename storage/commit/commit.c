@@ -71,11 +71,10 @@ static void remove_staging(struct storage *st, uint64_t n)
 
 static int append(struct storage *st, const struct commit_record *record, struct error *reterr)
 {
-    bool fate_open;
     FAULT_POINT("commit.before_record");
-    int r = journal_append(&st->journal, record, &fate_open, reterr);
+    int r = journal_append(&st->journal, record, reterr);
     if (r < 0)
-        return fate_open ? ERR_IO : r;
+        return r;
     FAULT_POINT("commit.recorded");
     atomic_store(&st->table.env.published_durable, record->published);
     return 0;
@@ -212,7 +211,10 @@ static int commit_cut(struct storage *st, struct error *reterr)
         /* Rows stay in memory under their number, positions in cut_positions: the next cut takes them along.
          */
         staged_parts_release(&staged);
-        remove_staging(st, n);
+        if (st->journal.fate_open)
+            st->unsettled_commit = n; /* a crash may find its record, and then needs its parts */
+        else
+            remove_staging(st, n);
         return r;
     }
     adopt(st, n, &staged);
@@ -292,6 +294,18 @@ int storage_discard_uncommitted(struct storage *st, int64_t timeout_ms, struct e
     return 0;
 }
 
+/* There was no room for the journal that settles a failed append: nothing happens before it's written. */
+static int settle(struct storage *st, struct error *reterr)
+{
+    int r = journal_settle(&st->journal, reterr);
+    if (r < 0)
+        return r;
+    if (st->unsettled_commit)
+        remove_staging(st, st->unsettled_commit);
+    st->unsettled_commit = 0;
+    return 0;
+}
+
 static int commit_round(struct storage *st, struct error *reterr)
 {
     if (atomic_load(&st->failed))
@@ -299,7 +313,9 @@ static int commit_round(struct storage *st, struct error *reterr)
     int64_t start = clock_monotonic_ms();
     struct error error = {0};
     int r = 0;
-    if (st->published < atomic_load(&st->commit_number))
+    if (st->journal.fate_open)
+        r = settle(st, &error);
+    if (r == 0 && st->published < atomic_load(&st->commit_number))
         r = publish(st, &error);
     if (r == 0)
         r = commit_cut(st, &error);

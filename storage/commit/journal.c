@@ -122,10 +122,16 @@ static int replace_file(struct journal *j, bool *ret_renamed, struct error *rete
     return 0;
 }
 
-int journal_append(struct journal *j, const struct commit_record *record, bool *ret_fate_open,
-                   struct error *reterr)
+int journal_settle(struct journal *j, struct error *reterr)
 {
-    *ret_fate_open = false;
+    bool renamed;
+    int r = replace_file(j, &renamed, reterr);
+    j->fate_open = r < 0;
+    return r < 0 ? error_prefix(reterr, r, "%s: can't be replaced after a failed append", j->path) : 0;
+}
+
+int journal_append(struct journal *j, const struct commit_record *record, struct error *reterr)
+{
     size_t old_len = j->content.len;
     append_frame(&j->content, record);
     size_t size = j->content.len - old_len;
@@ -149,13 +155,10 @@ int journal_append(struct journal *j, const struct commit_record *record, bool *
         return r;
     /* Settle it before anything else happens. */
     struct error second = {0};
-    bool renamed;
-    if (replace_file(j, &renamed, &second) < 0) {
-        *ret_fate_open = true;
-        return error_prefix(reterr, r, "%s: can't be replaced after a failed append (%s)", j->path,
-                            second.message);
-    }
-    return r;
+    int settled = journal_settle(j, &second);
+    if (settled == 0)
+        return r;
+    return error_set(reterr, r == ERR_FULL ? settled : r, "%s", second.message);
 }
 
 bool journal_wants_fold(const struct journal *j)

@@ -35,6 +35,7 @@ struct journal {
     uint64_t base_n;
     uint64_t capacity;     /* preallocated length of the file */
     bool must_replace;     /* the file at path may be another than fd's: the next append writes a fresh one */
+    bool fate_open;        /* a record whose append failed may be found at path: see journal_settle */
     struct buffer content; /* the valid bytes of the file, for a rewrite when an append's fate is open */
 };
 
@@ -44,10 +45,14 @@ int journal_create(struct journal *j, const struct fs *fs, const char *path,
                    const uint8_t store_id[STORE_ID_BYTES], uint64_t base_n, struct error *reterr);
 
 /* Appends one record and makes it durable. On failure the file is replaced by a fresh one without the record,
- * so that its fate isn't open: then the error of the append is returned. When that fails too, *ret_fate_open
- * is set: the process must end. */
-int journal_append(struct journal *j, const struct commit_record *record, bool *ret_fate_open,
-                   struct error *reterr);
+ * so that its fate isn't open: then the error of the append is returned. When that fails too, j->fate_open is
+ * set: a crash may find the record or not, so what it names must stay where it is. ERR_FULL then asks for
+ * journal_settle before anything else; after any other error the process must end. */
+int journal_append(struct journal *j, const struct commit_record *record, struct error *reterr);
+
+/* Replaces the file by one without the record whose fate is open. ERR_FULL: it's still open, try again; after
+ * any other error the process must end. */
+int journal_settle(struct journal *j, struct error *reterr);
 
 /* Whether it has grown enough that the owner should fold it into a checkpoint. */
 bool journal_wants_fold(const struct journal *j);

@@ -1,15 +1,26 @@
 #include "tests/doubles/fault_fs.h"
 
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
+
+#include "src/base/alloc.h"
 
 #define FAULT_EXIT_CODE 137
 
-/* Whether this operation fails: 0, or the code to return. needs_space: a full disk would refuse it. */
-static int strike(const struct fs *fs, const char *path, bool needs_space, struct error *reterr)
+/* Whether this operation fails: 0, or the code to return. needs_space: a full disk would refuse it. chosen:
+ * `at` is now. */
+static int strike_at(const struct fs *fs, const char *path, bool needs_space, bool chosen,
+                     struct error *reterr)
 {
     struct fault_fs *f = fs->context;
     long n = atomic_fetch_add(&f->operations, 1) + 1;
-    bool hit = f->kind == FAULT_FULL_FOR ? n >= f->at && n <= f->at + f->length : n == f->at;
+    if (chosen)
+        f->at = n;
+    long at = f->at;
+    if (f->exit_after && n == at + f->exit_after)
+        _exit(FAULT_EXIT_CODE);
+    bool hit = n >= at && n <= at + f->length;
     if (!hit || f->kind == FAULT_NONE)
         return 0;
     if (f->kind == FAULT_EXIT)
@@ -19,6 +30,17 @@ static int strike(const struct fs *fs, const char *path, bool needs_space, struc
         return 0;
     atomic_fetch_add(&f->faults, 1);
     return error_set(reterr, full ? ERR_FULL : ERR_IO, "%s: fault %ld", path, n);
+}
+
+static int strike(const struct fs *fs, const char *path, bool needs_space, struct error *reterr)
+{
+    return strike_at(fs, path, needs_space, false, reterr);
+}
+
+static bool is_sync_of(const struct fault_fs *f, const char *path)
+{
+    size_t len = strlen(path), end = f->sync_of ? strlen(f->sync_of) : 0;
+    return f->sync_of && len >= end && strcmp(path + len - end, f->sync_of) == 0;
 }
 
 #define REAL fs_posix.ops
@@ -42,12 +64,23 @@ static int fault_write(const struct fs *fs, int fd, const char *path, const void
     int r = strike(fs, path, true, reterr);
     if (r < 0 && f->kind == FAULT_SHORT_WRITE)
         (void)REAL->write(&fs_posix, fd, path, data, size / 2, offset, NULL);
+    if (is_sync_of(f, path)) {
+        f->last_offset = (long)offset;
+        f->last_size = (long)size;
+    }
     return r < 0 ? r : REAL->write(&fs_posix, fd, path, data, size, offset, reterr);
 }
 
 static int fault_sync(const struct fs *fs, int fd, const char *path, struct error *reterr)
 {
-    int r = strike(fs, path, true, reterr);
+    struct fault_fs *f = fs->context;
+    bool chosen = is_sync_of(f, path) && atomic_fetch_sub(&f->syncs_left, 1) == 1;
+    int r = strike_at(fs, path, true, chosen, reterr);
+    if (r < 0 && chosen && f->lose_write) {
+        uint8_t *zeros = xcalloc(1, (size_t)f->last_size);
+        (void)REAL->write(&fs_posix, fd, path, zeros, (size_t)f->last_size, (uint64_t)f->last_offset, NULL);
+        free(zeros);
+    }
     return r < 0 ? r : REAL->sync(&fs_posix, fd, path, reterr);
 }
 
@@ -132,6 +165,7 @@ static const struct fs_ops fault_ops = {
 
 void fault_fs_init(struct fault_fs *f, enum fault_kind kind, long at)
 {
-    *f = (struct fault_fs){.fs = {.ops = &fault_ops}, .kind = kind, .at = at};
+    *f = (struct fault_fs){.fs = {.ops = &fault_ops}, .kind = kind};
+    f->at = at;
     f->fs.context = f;
 }

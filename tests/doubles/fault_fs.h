@@ -22,10 +22,18 @@ enum fault_kind {
 struct fault_fs {
     struct fs fs; /* what the code under test is given */
     enum fault_kind kind;
-    long at;     /* from 1 */
-    long length; /* of FAULT_FULL_FOR */
+    atomic_long at; /* from 1 */
+    long length;    /* how many operations behind it fail, too */
+    /* Another way to choose: the n-th sync of a file whose path ends so sets `at`. */
+    const char *sync_of; /* NULL: not used */
+    atomic_long syncs_left;
+    bool lose_write; /* a sync that fails takes the file's last write away, as the disk has it after a power
+                        cut */
+    long exit_after; /* operations after `at` the process ends; 0: never */
     atomic_long operations;
     atomic_long faults;
+    /* The last write to a file of sync_of. */
+    atomic_long last_offset, last_size;
 };
 
 void fault_fs_init(struct fault_fs *f, enum fault_kind kind, long at);

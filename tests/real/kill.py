@@ -23,40 +23,13 @@ from harness.compare import Difference, Export
 from harness.kafka import Kafka
 from harness.scope import ProgramFailed, Scope, wait_until
 from harness.stock import Stock
+from harness.stream import Stream
 from harness.varve import Varve, has_fault_points, sink
 
 TOPIC, GROUP, PARTITIONS = 'stream', 'varve-kill', 3
 RATE = 40                                       # messages a second
 POINTS = ('commit.before_record', 'commit.recorded', 'commit.published', 'commit.acknowledged', 'publish.index', 'publish.parts_json')
 FROZEN = ('commit.before_record', 'commit.recorded')
-
-
-class Stream:
-    """Unique rows, produced in the background over the whole test."""
-
-    def __init__(self, scope, kafka, seed, months):
-        self.scope, self.kafka, self.seed, self.months = scope, kafka, seed, months
-        self.rows, self.count, self.running = {}, 0, None
-
-    def add(self, messages):
-        """Makes that many messages more and starts to produce them."""
-        self.finish()
-        made, rows = workload.unique_messages(self.seed + self.count, messages, self.months, PARTITIONS, first=self.count)
-        self.count += messages
-        for key, r in rows.items():
-            self.rows.setdefault(key, []).extend(r)
-        self.running = self.kafka.produce_in_background(TOPIC, self.kafka.write(made), rate=RATE)
-
-    def finish(self, timeout=120):
-        if self.running is not None and self.running.wait(timeout) != 0:
-            raise ProgramFailed('the producer failed:\n' + self.running.output())
-
-    def keep_going(self):
-        if self.running is None or not self.running.running():
-            self.add(RATE * 10)
-
-    def expected(self):
-        return Export.of_rows(self.rows)
 
 
 def check_offsets(report, kafka, varve, what, directory=None):
@@ -150,7 +123,7 @@ def main(report, options):
         kafka.create(TOPIC, PARTITIONS)
         store = scope.path('store')
         varve = Varve(scope, options.build, store, [sink(kafka.brokers, TOPIC, GROUP)])
-        stream = Stream(scope, kafka, options.seed, months)
+        stream = Stream(kafka, TOPIC, PARTITIONS, options.seed, months, RATE)
         random_kills(report, varve, kafka, stream, chance, options.kills)
         if fault_build:
             fault = Varve(scope, fault_build, store, [sink(kafka.brokers, TOPIC, GROUP)], name='varve-fault')

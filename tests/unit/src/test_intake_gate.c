@@ -9,20 +9,27 @@
 
 #define MIB (UINT64_C(1) << 20)
 
+static void look(struct intake_gate *g, uint64_t free_disk, uint64_t buffered, int64_t now_ms)
+{
+    const struct intake_gate_sight sight = {
+        .free_disk_bytes = free_disk, .buffered_bytes = buffered, .now_ms = now_ms};
+    intake_gate_look(g, &sight);
+}
+
 static void test_disk(void **unused)
 {
     (void)unused;
     struct intake_gate g = {.min_free_disk_bytes = 256 * MIB, .buffers_limit_bytes = 100 * MIB};
-    intake_gate_look(&g, 256 * MIB, 0, 1000);
+    look(&g, 256 * MIB, 0, 1000);
     assert_false(g.is_disk_low);
-    intake_gate_look(&g, 256 * MIB - 1, 0, 1000);
+    look(&g, 256 * MIB - 1, 0, 1000);
     assert_true(g.is_disk_low);
-    intake_gate_look(&g, 287 * MIB, 0, 1000);
+    look(&g, 287 * MIB, 0, 1000);
     assert_true(g.is_disk_low);
-    intake_gate_look(&g, 288 * MIB, 0, 1000);
+    look(&g, 288 * MIB, 0, 1000);
     assert_false(g.is_disk_low);
     g.min_free_disk_bytes = 0; /* off */
-    intake_gate_look(&g, 0, 0, 1000);
+    look(&g, 0, 0, 1000);
     assert_false(g.is_disk_low);
 }
 
@@ -30,13 +37,13 @@ static void test_memory(void **unused)
 {
     (void)unused;
     struct intake_gate g = {.buffers_limit_bytes = 800 * MIB};
-    intake_gate_look(&g, 1, 800 * MIB, 1000);
+    look(&g, 1, 800 * MIB, 1000);
     assert_false(g.is_memory_high);
-    intake_gate_look(&g, 1, 800 * MIB + 1, 1000);
+    look(&g, 1, 800 * MIB + 1, 1000);
     assert_true(g.is_memory_high);
-    intake_gate_look(&g, 1, 701 * MIB, 1000);
+    look(&g, 1, 701 * MIB, 1000);
     assert_true(g.is_memory_high);
-    intake_gate_look(&g, 1, 700 * MIB, 1000);
+    look(&g, 1, 700 * MIB, 1000);
     assert_false(g.is_memory_high);
 
     assert_int_equal(intake_gate_buffers_limit(1000, 100, 50), 850);
@@ -44,16 +51,38 @@ static void test_memory(void **unused)
     assert_int_equal(intake_gate_buffers_limit(1000, 5000, 50), 250);
 }
 
+static void test_memory_of_the_process(void **unused)
+{
+    (void)unused;
+    struct intake_gate g = {.buffers_limit_bytes = 800 * MIB, .memory_limit_bytes = 1600 * MIB};
+    struct intake_gate_sight sight = {.memory_used_bytes = 1600 * MIB};
+    intake_gate_look(&g, &sight);
+    assert_false(g.is_memory_high);
+    sight.memory_used_bytes++;
+    intake_gate_look(&g, &sight);
+    assert_true(g.is_memory_high);
+    sight.memory_used_bytes = 1400 * MIB + 1;
+    intake_gate_look(&g, &sight);
+    assert_true(g.is_memory_high);
+    sight.memory_used_bytes--;
+    sight.buffered_bytes = 701 * MIB; /* both have to go down */
+    intake_gate_look(&g, &sight);
+    assert_true(g.is_memory_high);
+    sight.buffered_bytes = 0;
+    intake_gate_look(&g, &sight);
+    assert_false(g.is_memory_high);
+}
+
 static void test_clock(void **unused)
 {
     (void)unused;
     struct intake_gate g = {.buffers_limit_bytes = 1, .not_before_ms = 1795509228179};
-    intake_gate_look(&g, 1, 0, 0); /* a board that booted in 1970 */
+    look(&g, 1, 0, 0); /* a board that booted in 1970 */
     assert_true(g.is_clock_behind);
-    intake_gate_look(&g, 1, 0, 1795509228179 - 5000);
+    look(&g, 1, 0, 1795509228179 - 5000);
     assert_false(g.is_clock_behind);
     g.trust_clock = true;
-    intake_gate_look(&g, 1, 0, 0);
+    look(&g, 1, 0, 0);
     assert_false(g.is_clock_behind);
 }
 
@@ -62,6 +91,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_disk),
         cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_memory_of_the_process),
         cmocka_unit_test(test_clock),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -62,11 +62,10 @@ void append_commit(struct journal *j, uint64_t n, uint64_t published, const char
 {
     struct commit_record record = {0};
     struct error error = {0};
-    bool fate_open;
     fill_record(&record, n, published);
     if (part)
         commit_record_add_part(&record, PLACE_SMALL, MONTH, part);
-    if (journal_append(j, &record, &fate_open, &error) < 0)
+    if (journal_append(j, &record, &error) < 0)
         fail_msg("journal_append: %s", error.message);
     commit_record_release(&record);
 }

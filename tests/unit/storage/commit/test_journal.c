@@ -223,6 +223,7 @@ static void a_failed_append_leaves_a_fresh_journal_without_the_record(void **sta
     } faults[] = {{FAULT_IO, 1, ERR_IO},
                   {FAULT_SHORT_WRITE, 1, ERR_IO},
                   {FAULT_FULL, 1, ERR_FULL},
+                  {FAULT_FULL, 2, ERR_FULL},
                   {FAULT_IO, 2, ERR_IO}};
     char *dir = TEMP_DIR();
     _cleanup_free_ char *path = xasprintf("%s/journal", dir);
@@ -234,11 +235,10 @@ static void a_failed_append_leaves_a_fresh_journal_without_the_record(void **sta
         ffs.at = atomic_load(&ffs.operations) + faults[i].operation;
         struct commit_record record = {0};
         struct error error = {0};
-        bool fate_open = true;
         fill_record(&record, 4, 3);
         commit_record_add_part(&record, PLACE_BIG, MONTH, "00000000000000A4"); /* never to be seen */
-        assert_int_equal(journal_append(&j, &record, &fate_open, &error), faults[i].code);
-        assert_false(fate_open);
+        assert_int_equal(journal_append(&j, &record, &error), faults[i].code);
+        assert_false(j.fate_open);
         commit_record_release(&record);
         assert_int_equal(atomic_load(&ffs.faults), 1);
         assert_commits(path, 1, 3);
@@ -262,14 +262,21 @@ static void when_the_fresh_journal_fails_too_the_fate_is_open(void **state)
     ffs.at = atomic_load(&ffs.operations) + 1;
     struct commit_record record = {0};
     struct error error = {0};
-    bool fate_open = false;
     fill_record(&record, 3, 2);
-    assert_int_equal(journal_append(&j, &record, &fate_open, &error), ERR_FULL);
-    assert_true(fate_open);
+    assert_int_equal(journal_append(&j, &record, &error), ERR_FULL);
+    assert_true(j.fate_open);
     assert_non_null(strstr(error.message, path));
     commit_record_release(&record);
-    journal_release(&j);
     assert_commits(path, 1, 2);
+    /* A full disk is waited out; then the record's fate is that it never was. */
+    assert_int_equal(journal_settle(&j, &error), ERR_FULL);
+    assert_true(j.fate_open);
+    ffs.at = 1000000;
+    assert_int_equal(journal_settle(&j, &error), 0);
+    assert_false(j.fate_open);
+    append(&j, 3, 4);
+    journal_release(&j);
+    assert_commits(path, 1, 4);
     temp_dir_remove(dir);
 }
 
@@ -312,14 +319,13 @@ static void it_grows_beyond_what_was_reserved(void **state)
     while (j.content.len < 3 * JOURNAL_SIZE_MIN) {
         struct commit_record record = {0};
         struct error error = {0};
-        bool fate_open;
         record.n = ++n;
         record.published = n - 1;
         for (int i = 0; i < 50; i++) { /* 200 KB */
             key[0] = (char)('0' + i);
             set_position(&record.positions, key, n, 64);
         }
-        assert_int_equal(journal_append(&j, &record, &fate_open, &error), 0);
+        assert_int_equal(journal_append(&j, &record, &error), 0);
         commit_record_release(&record);
         assert_true(j.capacity >= j.content.len);
         assert_int_equal(fs_file_size(path), j.capacity);

@@ -26,8 +26,7 @@ static void add(struct commit_record *record, enum part_place place, const char 
 
 static void append(struct journal *j, struct commit_record *record)
 {
-    bool fate_open;
-    assert_int_equal(journal_append(j, record, &fate_open, NULL), 0);
+    assert_int_equal(journal_append(j, record, NULL), 0);
     commit_record_release(record);
 }
 
