@@ -1,19 +1,17 @@
 /*
  * The store's threads. Each second rows become searchable (raw_rows_flusher); each flush_interval they become
- * durable (inmemory_parts_flusher, which commits); after a commit small parts are merged (merge workers).
+ * durable (inmemory_parts_flusher, which commits); after a commit parts are merged (merge_workers.c).
  */
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "src/base/alloc.h"
 #include "src/base/clock.h"
 #include "storage/storage_impl.h"
 
 #define RAW_ROWS_FLUSH_INTERVAL_MS 1000
-/* How long a failed commit, or a merge that found the disk full, waits before it's tried again. */
-#define FULL_RETRY_MS  1000
-#define THROTTLE_MS    50
-#define MERGE_RETRY_MS 10000
+/* How long a failed commit waits before it's tried again. */
+#define FULL_RETRY_MS 1000
+#define THROTTLE_MS   50
 /* In-memory parts above this are committed before the interval is over: a backlog drained at millions of rows
  * a second mustn't fill the memory. Above twice as much, writers wait for the commit, a moment at a time. */
 #define INMEMORY_BYTES_COMMIT (UINT64_C(24) << 20)
@@ -23,14 +21,6 @@ void storage_wake(struct storage *st)
     mutex_lock(&st->wake_lock);
     cond_broadcast(&st->wake);
     mutex_unlock(&st->wake_lock);
-}
-
-static bool is_stopping(struct storage *st)
-{
-    mutex_lock(&st->wake_lock);
-    bool stopping = st->stopping;
-    mutex_unlock(&st->wake_lock);
-    return stopping;
 }
 
 /* --- 1 s: rawRows -> in-memory parts --- */
@@ -117,9 +107,9 @@ static void commit_round(struct storage *st)
     if (r == 0)
         st->flushes_done = wanted;
     st->flush_attempts++;
-    st->merges_wanted = true;
     cond_broadcast(&st->wake);
     mutex_unlock(&st->wake_lock);
+    merge_workers_wake_all(st->merge_workers);
 }
 
 static void inmemory_parts_flusher(void *arg)
@@ -170,79 +160,20 @@ int storage_flush(struct storage *st, int64_t timeout_ms, struct error *reterr)
     return r;
 }
 
-/* --- merges --- */
-
-/* 1: something was merged; 0: nothing to do; ERR_FULL, ERR_CANCELLED. */
-static int merge_once(struct storage *st)
-{
-    size_t count;
-    struct partition **partitions = table_partitions(&st->table, &count);
-    int result = 0;
-    /* The newest month first: it's the one that parts arrive in. */
-    for (size_t i = count; i-- > 0 && result == 0;) {
-        static const enum part_place places[] = {PLACE_INDEX, PLACE_SMALL, PLACE_BIG};
-        for (size_t k = 0; k < PART_PLACES && result == 0; k++) {
-            struct error error = {0};
-            if (atomic_load(&partitions[i]->merge_suspended))
-                continue;
-            result = partition_merge_parts(partitions[i], places[k], &error);
-            if (result == ERR_IO) {
-                /* A write or fsync failed: what is on disk is unknown, as in a flush. */
-                (void)storage_fail(st, &error);
-                result = 0;
-            } else if (result < 0 && result != ERR_FULL && result != ERR_CANCELLED) {
-                /* A damaged part: said once; its rows stay where they are. */
-                atomic_store(&partitions[i]->merge_suspended, true);
-                atomic_fetch_add(&st->table.env.merges_suspended, 1);
-                if (st->hooks.problem)
-                    st->hooks.problem(st->hooks.context, &error);
-                result = 0;
-            }
-        }
-    }
-    free(partitions);
-    return result;
-}
-
-static void merger(void *arg)
-{
-    struct storage *st = arg;
-    int last = 0;
-    while (!is_stopping(st) && !atomic_load(&st->failed)) {
-        mutex_lock(&st->wake_lock);
-        int64_t until = clock_monotonic_ms() + MERGE_RETRY_MS;
-        int64_t left;
-        while (!st->stopping && (last == ERR_FULL || !st->merges_wanted) &&
-               (left = until - clock_monotonic_ms()) > 0)
-            cond_wait_ms(&st->wake, &st->wake_lock, left);
-        st->merges_wanted = false;
-        mutex_unlock(&st->wake_lock);
-        while ((last = merge_once(st)) == 1 && !is_stopping(st) && !atomic_load(&st->failed))
-            ;
-    }
-}
-
-void start_merge_workers(struct storage *st)
-{
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    st->mergers_count = st->merge_workers ? st->merge_workers : cores > 0 ? (size_t)cores : 1;
-    st->mergers = xcalloc(st->mergers_count, sizeof *st->mergers);
-    for (size_t i = 0; i < st->mergers_count; i++)
-        thread_start(&st->mergers[i], "merger", merger, st);
-}
+/* --- the end of all threads --- */
 
 void storage_stop_threads(struct storage *st)
 {
     atomic_store(&st->table.env.stop_merges, true);
+    force_merge_stop(st->force_merge);
     mutex_lock(&st->wake_lock);
     st->stopping = true;
     cond_broadcast(&st->wake);
     mutex_unlock(&st->wake_lock);
     thread_join(&st->raw_rows_flusher);
     thread_join(&st->committer);
-    for (size_t i = 0; i < st->mergers_count; i++)
-        thread_join(&st->mergers[i]);
-    free(st->mergers);
-    st->mergers = NULL;
-    st->mergers_count = 0;
+    force_merge_free(st->force_merge);
+    merge_workers_free(st->merge_workers);
+    st->force_merge = NULL;
+    st->merge_workers = NULL;
 }

@@ -105,7 +105,8 @@ static struct storage *alloc_storage(const struct storage_options *options)
     st->hooks = options->hooks;
     st->retention_ms = options->retention_ms;
     st->flush_interval_ms = options->flush_interval_ms;
-    st->merge_workers = options->merge_workers;
+    st->table.env.merge_workers = merge_workers_count(options->merge_workers);
+    st->table.env.small_part_bytes_max = options->small_part_bytes_max;
     st->journal.fd = -1;
     st->lock_fd = -1;
     mutex_init(&st->flush_lock, RANK_FLUSH);
@@ -159,9 +160,11 @@ int storage_open(struct storage **ret, const struct storage_options *options, st
         free_storage(st);
         return r;
     }
+    st->merge_workers = merge_workers_new(st, options->merge_workers);
+    st->force_merge = force_merge_new(st);
     start_raw_rows_flusher(st);
     start_inmemory_parts_flusher(st);
-    start_merge_workers(st);
+    merge_workers_wake_all(st->merge_workers); /* a stop may have cut merges short */
     *ret = st;
     return 0;
 }
@@ -315,6 +318,36 @@ static void count_part(struct storage_month_stats *m, const struct part *p, int6
     }
 }
 
+static void merge_stats(struct storage *st, struct storage_stats *ret)
+{
+    static const char *const kinds[MERGE_KINDS] = {"small", "big", "index", "forced"};
+    _Static_assert(MERGE_KINDS == STORAGE_MERGE_KINDS, "storage.h");
+    struct partition_env *env = &st->table.env;
+    uint64_t flushed = atomic_load(&env->flushed_bytes) + atomic_load(&env->flushed_index_bytes), merged = 0;
+    for (size_t i = 0; i < MERGE_KINDS; i++) {
+        struct merge_counters *c = &env->merges[i];
+        ret->merges[i] = (struct storage_merge_stats){
+            .kind = kinds[i],
+            .active = atomic_load(&c->active),
+            .total = atomic_load(&c->done),
+            .rows_total = atomic_load(&c->rows),
+            .bytes_read_total = atomic_load(&c->bytes_read),
+            .bytes_written_total = atomic_load(&c->bytes_written),
+        };
+        ret->merges_active += ret->merges[i].active;
+        ret->merges_total += ret->merges[i].total;
+        ret->merged_rows_total += ret->merges[i].rows_total;
+        merged += ret->merges[i].bytes_written_total;
+    }
+    ret->write_amplification = flushed ? (double)(flushed + merged) / (double)flushed : 0;
+    ret->intake_slowed_seconds_total = (double)atomic_load(&st->intake_slowed_ms) / 1000;
+    for (size_t i = 0; i < ret->months_count; i++) {
+        const struct storage_month_stats *m = &ret->months[i];
+        uint64_t most = m->small.parts > m->index.parts ? m->small.parts : m->index.parts;
+        ret->parts_waiting = most > ret->parts_waiting ? most : ret->parts_waiting;
+    }
+}
+
 void storage_stats(struct storage *st, struct storage_stats *ret)
 {
     int64_t now = clock_monotonic_ms();
@@ -338,10 +371,8 @@ void storage_stats(struct storage *st, struct storage_stats *ret)
     ret->commits_total = atomic_load(&st->commits_total);
     ret->commit_failures_total = atomic_load(&st->commit_failures_total);
     ret->rows_added_total = atomic_load(&st->rows_added_total);
-    ret->merges_active = atomic_load(&st->table.env.merges_active);
-    ret->merges_total = atomic_load(&st->table.env.merges_total);
+    merge_stats(st, ret);
     ret->merges_suspended = atomic_load(&st->table.env.merges_suspended);
-    ret->merged_rows_total = atomic_load(&st->table.env.merged_rows_total);
     ret->flush_duration_seconds_last = (double)atomic_load(&st->flush_ms_last) / 1000;
     ret->flush_duration_seconds_total = (double)atomic_load(&st->flush_ms_total) / 1000;
     ret->commit_age_seconds = (double)(now - atomic_load(&st->last_commit_ms)) / 1000;

@@ -38,6 +38,8 @@ struct storage_hooks {
     void (*fatal)(void *context, const struct error *error);
     /* Something is wrong that the store lives with (a merge met a damaged part): for the log. */
     void (*problem)(void *context, const struct error *error);
+    /* A forced merge in the background wasn't done, for this reason: for the log. */
+    void (*force_merge_failed)(void *context, const struct error *error);
     /* The disk is full (true), or has room again (false): intake must wait meanwhile. */
     void (*disk_full)(void *context, bool full, const struct error *error);
     /* Length of the reject log, read at the cut with all writers held; and its fsync before the record. May
@@ -51,7 +53,8 @@ struct storage_options {
     const struct fs *fs; /* NULL: &fs_posix */
     int64_t retention_ms;
     int64_t flush_interval_ms;
-    unsigned merge_workers; /* 0: one per core */
+    unsigned merge_workers;        /* for small parts, big parts and the index each; 0: one per core */
+    uint64_t small_part_bytes_max; /* larger parts are big ones; 0: by the machine's memory */
     struct storage_hooks hooks;
 };
 
@@ -130,6 +133,34 @@ uint64_t storage_reject_log_length(struct storage *st); /* as in the last record
 /* What waits in memory, in bytes: rawRows, in-memory parts of rows and of the index; and the known series. */
 uint64_t storage_buffered_bytes(struct storage *st);
 
+/* --- forced merges --- */
+
+/* Makes one part of each month whose name (YYYY_MM) begins with partition_prefix ("": all of them), and one
+ * of its index: what was added before the call. Takes as long as it takes; rows may be added meanwhile.
+ * Returns the number of months; ERR_FULL, with the figures, if there's too little space; ERR_CANCELLED when
+ * the store is stopping, or by storage_force_merge_cancel. Any thread, not between begin and end; a second
+ * caller waits.
+ */
+int storage_force_merge(struct storage *st, const char *partition_prefix, struct error *reterr);
+/* The same in the background; ERR_FULL at once if there's too little space now. What fails later is told to
+ * hooks.force_merge_failed. Requests are done one after another. */
+int storage_force_merge_start(struct storage *st, const char *partition_prefix, struct error *reterr);
+/* Ends a running one within 100 ms, and any later one: before storage_close. Any thread. */
+void storage_force_merge_cancel(struct storage *st);
+
+struct storage_merge_progress {
+    bool running;
+    size_t waiting;                    /* requests */
+    uint64_t done_total, failed_total; /* requests */
+    char month[8];                     /* YYYY_MM at work */
+    size_t months_done, months_count;  /* of the request at work, or done last, as is what follows: */
+    uint64_t rows_done, rows_total;    /* and index items */
+    uint64_t bytes_done,
+        bytes_total; /* of the parts to merge; more than the total if parts take two passes */
+    int64_t started_ms, elapsed_ms, left_ms; /* monotonic clock; left: estimated, 0 if it can't be */
+};
+void storage_force_merge_progress(struct storage *st, struct storage_merge_progress *ret);
+
 /* --- what metrics show --- */
 
 struct storage_month_stats {
@@ -142,12 +173,21 @@ struct storage_month_stats {
     } index;
 };
 
+#define STORAGE_MERGE_KINDS 4
+
 struct storage_stats {
     struct storage_month_stats *months;
     size_t months_count;
     uint64_t series_known, new_series_total;
     uint64_t commits_total, commit_failures_total, rows_added_total;
-    uint64_t merges_active, merges_total, merged_rows_total;
+    uint64_t merges_active, merges_total, merged_rows_total; /* of all kinds */
+    struct storage_merge_stats {
+        const char *kind; /* "small", "big", "index", "forced" */
+        uint64_t active, total, rows_total, bytes_read_total, bytes_written_total;
+    } merges[STORAGE_MERGE_KINDS];
+    double write_amplification; /* bytes written by flushes and merges since the start, to those by flushes */
+    uint64_t parts_waiting;     /* for merges: the most small parts, or parts of an index, that a month has */
+    double intake_slowed_seconds_total;
     uint64_t merges_suspended; /* months not merged any more, as a part is damaged (hooks.problem named it) */
     double flush_duration_seconds_last, flush_duration_seconds_total;
     double commit_age_seconds;       /* since the last durable record (or open) */

@@ -8,6 +8,8 @@
 #include "src/base/mutex.h"
 #include "src/base/thread.h"
 #include "storage/commit/store_view.h"
+#include "storage/force_merge.h"
+#include "storage/merge_workers.h"
 #include "storage/partition/series_lookup.h"
 #include "storage/partition/table.h"
 #include "storage/storage.h"
@@ -42,7 +44,8 @@ struct storage {
     char *root;
     struct storage_hooks hooks;
     int64_t retention_ms, flush_interval_ms;
-    unsigned merge_workers;
+    struct merge_workers *merge_workers;
+    struct force_merge *force_merge;
     int lock_fd;
     char id_text[STORAGE_ID_TEXT_SIZE];
     uint64_t reject_log_length_at_open;
@@ -79,6 +82,7 @@ struct storage {
     atomic_bool disk_full;
     _Atomic uint64_t commits_total, commit_failures_total, rows_added_total;
     _Atomic uint64_t flush_ms_last, flush_ms_total;
+    _Atomic uint64_t intake_slowed_ms;
 
     struct mutex wake_lock; /* RANK_LEAF */
     struct cond wake;       /* of all threads below and of storage_flush */
@@ -91,10 +95,7 @@ struct storage {
     uint64_t flushes_wanted;       /* by storage_flush */
     uint64_t flushes_done;
     uint64_t flush_attempts; /* commits tried, failed ones included */
-    bool merges_wanted;
     struct thread raw_rows_flusher, committer;
-    struct thread *mergers;
-    size_t mergers_count;
 };
 
 /* --- storage_writer.c --- */
@@ -118,7 +119,6 @@ void storage_unlock_writers(struct storage *st);
 
 void start_raw_rows_flusher(struct storage *st);
 void start_inmemory_parts_flusher(struct storage *st);
-void start_merge_workers(struct storage *st);
 /* Wakes and joins all of them; running merges are cancelled. */
 void storage_stop_threads(struct storage *st);
 void storage_wake(struct storage *st);

@@ -7,9 +7,8 @@
 #include "src/base/cleanup.h"
 #include "storage/encoding/scale.h"
 
-/* Blocks between two looks at the stop flag and two updates of the counters: microseconds each, so a few ms.
- */
-#define BLOCKS_PER_LOOK 256
+/* Blocks between two updates of the counters: microseconds each, so a few ms. */
+#define BLOCKS_PER_REPORT 256
 
 struct merge {
     struct block_stream_writer *bsw;
@@ -19,6 +18,9 @@ struct merge {
     bool has_pending;
     int64_t deadline;
     uint64_t rows_deleted;
+    struct block_stream_reader **readers; /* all, in their order */
+    size_t readers_count;
+    uint64_t bytes_reported;
 };
 
 static bool comes_before(const struct block_stream_reader *a, const struct block_stream_reader *b)
@@ -226,8 +228,16 @@ static int take_block(struct merge *m, struct block *b, const struct merge_optio
     return 0;
 }
 
-static void report(const struct merge *m, const struct merge_options *options, uint64_t *rows,
-                   uint64_t *deleted)
+/* What readers have passed of files; those at their end are still in the array. */
+static uint64_t bytes_read(const struct merge *m)
+{
+    uint64_t sum = 0;
+    for (size_t i = 0; i < m->readers_count; i++)
+        sum += m->readers[i]->timestamps_offset + m->readers[i]->values_offset;
+    return sum;
+}
+
+static void report(struct merge *m, const struct merge_options *options, uint64_t *rows, uint64_t *deleted)
 {
     uint64_t now = m->bsw->header.rows_count;
     if (options->rows_merged)
@@ -236,6 +246,11 @@ static void report(const struct merge *m, const struct merge_options *options, u
         atomic_fetch_add_explicit(options->rows_deleted, m->rows_deleted - *deleted, memory_order_relaxed);
     *rows = now;
     *deleted = m->rows_deleted;
+    if (options->bytes_read) {
+        uint64_t bytes = bytes_read(m);
+        atomic_fetch_add_explicit(options->bytes_read, bytes - m->bytes_reported, memory_order_relaxed);
+        m->bytes_reported = bytes;
+    }
 }
 
 static int run(struct merge *m, const struct merge_options *options, struct error *reterr)
@@ -243,11 +258,10 @@ static int run(struct merge *m, const struct merge_options *options, struct erro
     uint64_t rows = m->bsw->header.rows_count, deleted = 0;
     int r = 0;
     for (size_t turn = 0; r == 0 && m->heap_count; turn++) {
-        if (turn % BLOCKS_PER_LOOK == 0) {
+        if (options->stop && atomic_load_explicit(options->stop, memory_order_relaxed))
+            return error_set(reterr, ERR_CANCELLED, "merge into %s: asked to stop", m->bsw->dir);
+        if (turn % BLOCKS_PER_REPORT == 0)
             report(m, options, &rows, &deleted);
-            if (options->stop && atomic_load_explicit(options->stop, memory_order_relaxed))
-                return error_set(reterr, ERR_CANCELLED, "merge into %s: asked to stop", m->bsw->dir);
-        }
         r = take_block(m, &m->heap[0]->block, options, reterr);
         if (r == 0)
             r = heap_advance(m, reterr);
@@ -266,7 +280,7 @@ int merge_block_streams(struct part_header *ret_ph, struct block_stream_writer *
     if (!options)
         options = &defaults;
     _cleanup_free_ struct block_stream_reader **heap = xreallocarray(NULL, n, sizeof *heap);
-    struct merge m = {.bsw = bsw, .heap = heap};
+    struct merge m = {.bsw = bsw, .heap = heap, .readers = readers, .readers_count = n};
     m.deadline = options->retention_deadline_ms ? options->retention_deadline_ms : INT64_MIN;
     int r = heap_init(&m, readers, n, reterr);
     if (r == 0)

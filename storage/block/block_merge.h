@@ -33,6 +33,7 @@ struct merge_options {
     void *is_deleted_arg;
     _Atomic uint64_t *rows_merged;  /* may be NULL; grows by the rows written, for metrics */
     _Atomic uint64_t *rows_deleted; /* may be NULL; grows by the rows left out */
+    _Atomic uint64_t *bytes_read;   /* may be NULL; grows by the bytes of timestamps and values read */
 };
 
 /* Merges readers[0..n), freshly initialised, into bsw and finishes it; bsw is released in any case (after a

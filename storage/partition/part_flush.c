@@ -67,9 +67,11 @@ static int merge_parts(struct partition *pt, uint64_t commit, const char *month_
         return r;
     struct part *part;
     r = part_open(&part, PLACE_SMALL, dir, name, commit, reterr);
-    if (r == 0)
-        add_staged(staged, pt, part, sources);
-    return r;
+    if (r < 0)
+        return r;
+    atomic_fetch_add(&pt->env->flushed_bytes, part->bytes);
+    add_staged(staged, pt, part, sources);
+    return 0;
 }
 
 /* Groups of at most 15, each merged into one part. */
@@ -142,8 +144,10 @@ int partition_flush_inmemory_index(struct partition *pt, uint64_t commit, struct
     }
     item_part_header_release(&ph);
     free(item_sources);
-    if (part)
+    if (part) {
+        atomic_fetch_add(&pt->env->flushed_index_bytes, part->bytes);
         add_staged(staged, pt, part, &sources);
+    }
     part_list_release(&sources);
     return r;
 }

@@ -23,12 +23,14 @@ void part_set_init(struct part_set *set)
 {
     *set = (struct part_set){0};
     mutex_init(&set->lock, RANK_PARTITION);
+    cond_init(&set->changed);
 }
 
 void part_set_release(struct part_set *set)
 {
     part_list_release(&set->list);
     mutex_destroy(&set->lock);
+    cond_destroy(&set->changed);
 }
 
 void part_set_add(struct part_set *set, struct part *p)
@@ -70,6 +72,7 @@ void part_set_replace(struct part_set *set, const struct part_list *old, const s
     set->list.count = kept;
     for (size_t i = 0; i < fresh->count; i++)
         part_list_add(&set->list, part_ref(fresh->parts[i]));
+    cond_broadcast(&set->changed);
     mutex_unlock(&set->lock);
     /* Outside of the lock: the last reference unmaps files. */
     part_list_release(&dropped);
@@ -87,5 +90,6 @@ void part_set_unmark_merging(struct part_set *set, const struct part_list *list)
     mutex_lock(&set->lock);
     for (size_t i = 0; i < list->count; i++)
         list->parts[i]->merging = false;
+    cond_broadcast(&set->changed);
     mutex_unlock(&set->lock);
 }

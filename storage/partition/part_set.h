@@ -21,9 +21,11 @@ void part_list_add(struct part_list *list, struct part *p);
 void part_list_release(struct part_list *list);
 
 struct part_set {
-    struct mutex lock; /* RANK_PARTITION */
+    struct mutex lock;   /* RANK_PARTITION */
+    struct cond changed; /* a merge has ended */
     /* Locked: */
     struct part_list list;
+    unsigned held; /* no merge may begin: somebody waits for those at work to end */
 };
 
 void part_set_init(struct part_set *set);

@@ -5,7 +5,7 @@
  *   partition_add_inmemory_part      rows of about a second, sorted
  *   partition_lock_index_rows        where rows of new series go; partition_flush_index_rows makes them
  * searchable partition_flush_inmemory_parts   a cut's parts -> staged file parts (part_flush.c)
- *   partition_merge_parts      file parts -> larger ones (part_merge.c)
+ *   partition_merge_parts      file parts -> larger ones (merge_select.c, part_merge.c)
  */
 #ifndef VARVE_STORAGE_PARTITION_PARTITION_H
 #define VARVE_STORAGE_PARTITION_PARTITION_H
@@ -20,6 +20,22 @@
 #include "storage/partition/parts_json.h"
 #include "storage/series/index_rows.h"
 
+enum merge_kind {
+    MERGE_SMALL,  /* small parts into a small one */
+    MERGE_BIG,    /* small and big parts into a big one */
+    MERGE_INDEX,  /* parts of the index */
+    MERGE_FORCED, /* what an operator asked for: all parts of a month */
+    MERGE_KINDS
+};
+
+/* For metrics. */
+struct merge_counters {
+    _Atomic uint64_t active, done;
+    _Atomic uint64_t rows;       /* written; of the index, items read */
+    _Atomic uint64_t bytes_read; /* of source parts */
+    _Atomic uint64_t bytes_written;
+};
+
 /* What all partitions of a store share. */
 struct partition_env {
     const struct fs *fs;
@@ -28,7 +44,11 @@ struct partition_env {
     _Atomic uint64_t
         published_durable; /* commits up to this one are recorded as published: their parts may be merged */
     _Atomic int64_t retention_deadline_ms;
-    _Atomic uint64_t merges_active, merges_total, merged_rows_total;
+    uint64_t small_part_bytes_max;         /* larger ones are big parts; 0: by the machine's memory */
+    unsigned merge_workers;                /* of each kind: what is free is shared among so many */
+    _Atomic uint64_t merge_reserved_bytes; /* that the results of merges at work may need */
+    struct merge_counters merges[MERGE_KINDS];
+    _Atomic uint64_t flushed_bytes, flushed_index_bytes; /* of parts made from memory */
     _Atomic uint64_t merges_suspended;    /* months whose parts aren't merged any more, as one is damaged */
     _Atomic uint64_t pending_index_bytes; /* of index rows not yet in a part, all months */
     atomic_bool stop_merges;
@@ -110,9 +130,11 @@ int partition_publish(struct staged_part *staged, uint64_t commit, struct error 
 
 /* --- merge --- */
 
-/* Merges one group of published file parts, if format 10.3 finds one worth it. 1: merged; 0: nothing to do;
- * ERR_CANCELLED, ERR_FULL (nothing changed), or another error (nothing changed; don't try again). */
-int partition_merge_parts(struct partition *pt, enum part_place place, struct error *reterr);
+/* Merges one group of published file parts of at most max_bytes in all, if format 10.3 finds one worth it
+ * (merge_task.h). 1: merged; 0: nothing to do; ERR_CANCELLED, ERR_FULL (nothing changed), or another error
+ * (nothing changed; don't try again). */
+int partition_merge_parts(struct partition *pt, enum merge_kind kind, uint64_t max_bytes,
+                          struct error *reterr);
 
 /* parts.json of the place as the set is now, without `leaving` and with `joining` (each may be NULL). Call
  * with parts_json_lock held. */

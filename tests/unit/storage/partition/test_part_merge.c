@@ -83,7 +83,8 @@ static size_t in_memory(struct partition_world *world, uint64_t *ret_rows)
 
 static int merge(struct partition_world *world)
 {
-    return partition_merge_parts(create_partition(&world->table, LAST_OF_OCTOBER), PLACE_SMALL, NULL);
+    return partition_merge_parts(create_partition(&world->table, LAST_OF_OCTOBER), MERGE_SMALL, UINT64_MAX,
+                                 NULL);
 }
 
 static void only_parts_that_a_record_calls_published_are_merged(void **state)
@@ -133,7 +134,7 @@ static void parts_in_memory_and_of_the_other_place_are_left_alone(void **state)
     for (uint64_t n = 8; n < 20; n++)
         partition_add_inmemory_part(pt, rows_part(&world, series, LAST_OF_OCTOBER, ROWS), n, 0);
     assert_int_equal(merge(&world), 0);
-    assert_int_equal(partition_merge_parts(pt, PLACE_INDEX, NULL), 0);
+    assert_int_equal(partition_merge_parts(pt, MERGE_INDEX, UINT64_MAX, NULL), 0);
     assert_int_equal(in_memory(&world, &rows), 19);
     world_close(&world);
 }
@@ -224,11 +225,11 @@ static void a_failed_merge_of_the_index_leaves_each_row(void **state)
         }
         atomic_store(&world.table.env.published_durable, 8);
         ffs.at = atomic_load(&ffs.operations) + at;
-        r = partition_merge_parts(pt, PLACE_INDEX, NULL);
+        r = partition_merge_parts(pt, MERGE_INDEX, UINT64_MAX, NULL);
         size_t parts = on_disk(&world, &rows);
         assert_true(parts == 8 || parts == 1);
         if (r < 0)
-            assert_int_equal(partition_merge_parts(pt, PLACE_INDEX, NULL), 1);
+            assert_int_equal(partition_merge_parts(pt, MERGE_INDEX, UINT64_MAX, NULL), 1);
         assert_int_equal(on_disk(&world, &rows), 1);
         world_restart(&world);
         for (char c = 'b'; c <= 'i'; c++)
