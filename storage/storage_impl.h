@@ -131,6 +131,10 @@ void storage_throttle(struct storage_writer *w);
  * nothing is lost, try again. Other errors are fatal and have been told to hooks.fatal. The committer thread,
  * or storage_close after its end. */
 int storage_commit(struct storage *st, struct error *reterr);
+/* Commits, discards and the pinning of a snapshot take turns. False when the turn didn't come within
+ * timeout_ms (negative: no limit). */
+bool storage_take_turn(struct storage *st, int64_t timeout_ms);
+void storage_end_turn(struct storage *st);
 /* Folds the journal into the checkpoint; the journal is left fresh, or, at a clean stop, deleted. */
 int storage_fold_journal(struct storage *st, bool stop, struct error *reterr);
 /* Tells hooks.fatal, once, and stops commits. */

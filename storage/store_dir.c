@@ -11,6 +11,7 @@
 
 #include "src/base/alloc.h"
 #include "src/base/cleanup.h"
+#include "storage/snapshot.h"
 
 #define GUARD_BYTES_MAX 4096
 
@@ -184,6 +185,8 @@ static int acquire_locked(const struct fs *fs, const char *root, struct store_vi
         r = write_guard(fs, root, view->state.store_id, reterr);
     if (r == 0)
         r = store_view_recover(view, fs, reterr);
+    if (r == 0)
+        r = snapshots_clean_up(fs, root, reterr);
     return r;
 }
 

@@ -14,6 +14,7 @@
 
 enum lock_rank {
     RANK_SINK = 10,        /* a sink's own state */
+    RANK_REMOVAL = 15,     /* storage: parts leave the disk, or are linked into a snapshot */
     RANK_FLUSH = 20,       /* storage: rows leave the writers in one order */
     RANK_WRITER = 30,      /* storage: one worker's rawRows; several at once at a cut */
     RANK_POSITIONS = 40,   /* storage: position tables */

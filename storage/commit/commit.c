@@ -226,8 +226,7 @@ static int commit_cut(struct storage *st, struct error *reterr)
     return publish(st, reterr);
 }
 
-/* Commits and discards take turns. False when the turn didn't come within timeout_ms (negative: no limit). */
-static bool take_turn(struct storage *st, int64_t timeout_ms)
+bool storage_take_turn(struct storage *st, int64_t timeout_ms)
 {
     int64_t until = clock_monotonic_ms() + timeout_ms, left = 1000;
     mutex_lock(&st->wake_lock);
@@ -240,7 +239,7 @@ static bool take_turn(struct storage *st, int64_t timeout_ms)
     return mine;
 }
 
-static void end_turn(struct storage *st)
+void storage_end_turn(struct storage *st)
 {
     mutex_lock(&st->wake_lock);
     st->commit_running = false;
@@ -272,7 +271,7 @@ static void drop_inmemory_parts(struct storage *st)
 
 int storage_discard_uncommitted(struct storage *st, int64_t timeout_ms, struct error *reterr)
 {
-    if (!take_turn(st, timeout_ms))
+    if (!storage_take_turn(st, timeout_ms))
         return error_set(reterr, ERR_CANCELLED, "a commit is under way");
     struct shard_list list = {0};
     mutex_lock(&st->flush_lock);
@@ -290,7 +289,7 @@ int storage_discard_uncommitted(struct storage *st, int64_t timeout_ms, struct e
     storage_unlock_writers(st);
     mutex_unlock(&st->flush_lock);
     storage_release_rows(&list);
-    end_turn(st);
+    storage_end_turn(st);
     return 0;
 }
 
@@ -337,8 +336,8 @@ static int commit_round(struct storage *st, struct error *reterr)
 
 int storage_commit(struct storage *st, struct error *reterr)
 {
-    (void)take_turn(st, -1);
+    (void)storage_take_turn(st, -1);
     int r = commit_round(st, reterr);
-    end_turn(st);
+    storage_end_turn(st);
     return r;
 }

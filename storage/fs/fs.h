@@ -34,6 +34,7 @@ struct fs_ops {
     int (*close)(const struct fs *fs, int fd, const char *path, struct error *reterr);
     int (*rename)(const struct fs *fs, const char *from, const char *to, struct error *reterr);
     int (*link)(const struct fs *fs, const char *from, const char *to, struct error *reterr);
+    int (*symlink)(const struct fs *fs, const char *target, const char *path, struct error *reterr);
     int (*unlink)(const struct fs *fs, const char *path, struct error *reterr);
     int (*mkdir)(const struct fs *fs, const char *path, struct error *reterr); /* 0750; 0 if it's there */
     int (*rmdir)(const struct fs *fs, const char *path, struct error *reterr);

@@ -86,6 +86,14 @@ static int posix_link(const struct fs *fs, const char *from, const char *to, str
     return link(from, to) < 0 ? error_set_errno(reterr, errno, "%s: cannot link to %s", from, to) : 0;
 }
 
+static int posix_symlink(const struct fs *fs, const char *target, const char *path, struct error *reterr)
+{
+    (void)fs;
+    return symlink(target, path) < 0
+               ? error_set_errno(reterr, errno, "%s: cannot make a symbolic link to %s", path, target)
+               : 0;
+}
+
 static int posix_unlink(const struct fs *fs, const char *path, struct error *reterr)
 {
     (void)fs;
@@ -134,6 +142,7 @@ static const struct fs_ops posix_ops = {
     .close = posix_close,
     .rename = posix_rename,
     .link = posix_link,
+    .symlink = posix_symlink,
     .unlink = posix_unlink,
     .mkdir = posix_mkdir,
     .rmdir = posix_rmdir,

@@ -92,6 +92,7 @@ static int swap_parts(const struct merge_task *task, struct part *merged, struct
 
 static void remove_dirs(struct partition *pt, const struct part_list *parts)
 {
+    mutex_lock(&pt->env->removal_lock);
     for (size_t i = 0; i < parts->count; i++) {
         _cleanup_free_ char *dir = partition_dir(pt, parts->parts[i]->place);
         _cleanup_free_ char *path = xasprintf("%s/%s", dir, parts->parts[i]->name);
@@ -99,6 +100,7 @@ static void remove_dirs(struct partition *pt, const struct part_list *parts)
         (void)fs_remove_tree(pt->env->fs, path, NULL);
         FAULT_POINT("merge.source_removed");
     }
+    mutex_unlock(&pt->env->removal_lock);
 }
 
 /* Whether the parts.json that is there names this part: replacing it may fail after its rename. True if that

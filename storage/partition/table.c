@@ -9,6 +9,7 @@ void table_init(struct table *tb)
 {
     *tb = (struct table){0};
     mutex_init(&tb->lock, RANK_TABLE);
+    mutex_init(&tb->env.removal_lock, RANK_REMOVAL);
 }
 
 void table_release(struct table *tb)
@@ -17,6 +18,7 @@ void table_release(struct table *tb)
         partition_free(tb->partitions[i]);
     free(tb->partitions);
     mutex_destroy(&tb->lock);
+    mutex_destroy(&tb->env.removal_lock);
 }
 
 struct partition *create_partition(struct table *tb, int64_t timestamp_ms)

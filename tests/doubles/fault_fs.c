@@ -116,6 +116,12 @@ static int fault_link(const struct fs *fs, const char *from, const char *to, str
     return r < 0 ? r : REAL->link(&fs_posix, from, to, reterr);
 }
 
+static int fault_symlink(const struct fs *fs, const char *target, const char *path, struct error *reterr)
+{
+    int r = strike(fs, path, true, reterr);
+    return r < 0 ? r : REAL->symlink(&fs_posix, target, path, reterr);
+}
+
 static int fault_unlink(const struct fs *fs, const char *path, struct error *reterr)
 {
     int r = strike(fs, path, false, reterr);
@@ -156,6 +162,7 @@ static const struct fs_ops fault_ops = {
     .close = fault_close,
     .rename = fault_rename,
     .link = fault_link,
+    .symlink = fault_symlink,
     .unlink = fault_unlink,
     .mkdir = fault_mkdir,
     .rmdir = fault_rmdir,
