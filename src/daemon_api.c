@@ -1,7 +1,10 @@
 #include "src/daemon_internal.h"
+
+#include "src/base/log.h"
 #include "src/process_stats.h"
 #include "src/self_metrics.h"
 #include "storage/search/search.h"
+#include "storage/snapshot.h"
 
 static bool is_ready(void *context, const char **ret_why)
 {
@@ -54,6 +57,52 @@ static int run_query(void *context, const struct query *q, query_write write, vo
     return result;
 }
 
+static int create_snapshot(void *context, int64_t timeout_ms, char ret_name[HTTP_SNAPSHOT_NAME_SIZE],
+                           struct error *reterr)
+{
+    struct daemon *d = context;
+    _Static_assert(HTTP_SNAPSHOT_NAME_SIZE >= SNAPSHOT_NAME_SIZE, "room for a name");
+    int r = storage_snapshot_create(d->storage, timeout_ms, ret_name, reterr);
+    if (r == 0)
+        log_info("snapshot %s was made", ret_name);
+    return r;
+}
+
+static int list_snapshots(void *context, void (*add)(void *arg, const char *name), void *arg,
+                          struct error *reterr)
+{
+    struct daemon *d = context;
+    struct fs_list list;
+    int r = storage_snapshot_list(d->storage, &list, reterr);
+    if (r < 0)
+        return r;
+    for (size_t i = 0; i < list.count; i++)
+        add(arg, list.names[i]);
+    fs_list_release(&list);
+    return 0;
+}
+
+static int delete_all_snapshots(struct daemon *d, struct error *reterr)
+{
+    struct fs_list list;
+    int r = storage_snapshot_list(d->storage, &list, reterr);
+    if (r < 0)
+        return r;
+    for (size_t i = 0; i < list.count && r == 0; i++) {
+        r = storage_snapshot_delete(d->storage, list.names[i], reterr);
+        if (r == ERR_NOT_FOUND) /* somebody else was faster */
+            r = 0;
+    }
+    fs_list_release(&list);
+    return r;
+}
+
+static int delete_snapshot(void *context, const char *name, struct error *reterr)
+{
+    struct daemon *d = context;
+    return name ? storage_snapshot_delete(d->storage, name, reterr) : delete_all_snapshots(d, reterr);
+}
+
 struct http_api daemon_http_api(struct daemon *d)
 {
     return (struct http_api){
@@ -61,6 +110,9 @@ struct http_api daemon_http_api(struct daemon *d)
         .ready = is_ready,
         .metrics = write_metrics,
         .force_flush = force_flush,
+        .snapshot_create = create_snapshot,
+        .snapshot_list = list_snapshots,
+        .snapshot_delete = delete_snapshot,
         .query = run_query,
     };
 }

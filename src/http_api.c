@@ -5,6 +5,7 @@
 
 #include "src/base/alloc.h"
 #include "src/base/clock.h"
+#include "src/http_snapshot.h"
 #include "src/time_arg.h"
 
 /* Less than the server's idle limit, or the answer would find the connection closed. */
@@ -169,6 +170,11 @@ const struct http_route http_api_routes[] = {
     {"/ready", HTTP_GET | HTTP_HEAD, false, on_ready},
     {"/metrics", HTTP_GET | HTTP_HEAD, false, on_metrics},
     {"/internal/force_flush", HTTP_GET | HTTP_POST, true, on_force_flush},
+    {"/snapshot/create", HTTP_GET | HTTP_POST, true, http_snapshot_create},
+    {"/snapshot/list", HTTP_GET | HTTP_POST, false, http_snapshot_list},
+    {"/snapshot/delete", HTTP_GET | HTTP_POST, true, http_snapshot_delete},
+    {"/snapshot/delete_all", HTTP_GET | HTTP_POST, true, http_snapshot_delete_all},
+    {"/api/v1/admin/tsdb/snapshot", HTTP_GET | HTTP_POST, true, http_snapshot_create_prometheus},
     {"/api/v1/export", HTTP_GET | HTTP_POST, false, on_export},
     {"/api/v1/series", HTTP_GET | HTTP_POST, false, on_series},
 };

@@ -13,6 +13,8 @@
 #include "src/http.h"
 #include "src/query.h"
 
+#define HTTP_SNAPSHOT_NAME_SIZE 64
+
 /* All functions may be called from any thread, several at once. */
 struct http_api {
     void *context;
@@ -20,6 +22,12 @@ struct http_api {
     bool (*ready)(void *context, const char **ret_why);
     void (*metrics)(void *context, struct buffer *dst);
     int (*force_flush)(void *context, int64_t timeout_ms, struct error *reterr);
+    /* Snapshots as in storage/snapshot.h. List calls add with each name; delete with NULL deletes all. */
+    int (*snapshot_create)(void *context, int64_t timeout_ms, char ret_name[HTTP_SNAPSHOT_NAME_SIZE],
+                           struct error *reterr);
+    int (*snapshot_list)(void *context, void (*add)(void *arg, const char *name), void *arg,
+                         struct error *reterr);
+    int (*snapshot_delete)(void *context, const char *name, struct error *reterr);
     int (*query)(void *context, const struct query *q, query_write write, void *write_context,
                  struct error *reterr);
 };

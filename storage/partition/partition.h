@@ -52,7 +52,8 @@ struct partition_env {
     _Atomic uint64_t merges_suspended;    /* months whose parts aren't merged any more, as one is damaged */
     _Atomic uint64_t pending_index_bytes; /* of index rows not yet in a part, all months */
     atomic_bool stop_merges;
-    /* RANK_REMOVAL: held while directories of parts leave data/, and while a snapshot links what is in them. */
+    /* RANK_REMOVAL: held while directories of parts leave data/, and while a snapshot links what is in them.
+     */
     struct mutex removal_lock;
 };
 

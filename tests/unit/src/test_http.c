@@ -37,6 +37,7 @@ struct fake {
     atomic_size_t answer_pieces;
     int query_result;
     atomic_int queries_ended;
+    atomic_int snapshots; /* named 20261124000000-0, -1, ... */
 };
 
 static bool fake_ready(void *context, const char **ret_why)
@@ -88,6 +89,40 @@ static int fake_query(void *context, const struct query *q, query_write write_pi
     return r;
 }
 
+static int fake_snapshot_create(void *context, int64_t timeout_ms, char ret_name[HTTP_SNAPSHOT_NAME_SIZE],
+                                struct error *reterr)
+{
+    struct fake *f = context;
+    assert_true(timeout_ms > 0);
+    if (f->flush_result < 0)
+        return error_set(reterr, f->flush_result, "no \"room\"");
+    snprintf(ret_name, HTTP_SNAPSHOT_NAME_SIZE, "20261124000000-%d", f->snapshots++);
+    return 0;
+}
+
+static int fake_snapshot_list(void *context, void (*add)(void *arg, const char *name), void *arg,
+                              struct error *reterr)
+{
+    struct fake *f = context;
+    (void)reterr;
+    for (int i = 0; i < f->snapshots; i++) {
+        char name[HTTP_SNAPSHOT_NAME_SIZE];
+        snprintf(name, sizeof name, "20261124000000-%d", i);
+        add(arg, name);
+    }
+    return 0;
+}
+
+static int fake_snapshot_delete(void *context, const char *name, struct error *reterr)
+{
+    struct fake *f = context;
+    if (!name)
+        f->snapshots = 0;
+    else if (strcmp(name, "20261124000000-0") != 0)
+        return error_set(reterr, ERR_NOT_FOUND, "cannot find snapshot \"%s\"", name);
+    return 0;
+}
+
 /* --- a client --- */
 
 struct server {
@@ -102,7 +137,16 @@ static void start(struct server *s, const char *username, const char *password)
     struct error error;
     *s = (struct server){0};
     mutex_init(&s->fake.lock, RANK_LEAF);
-    s->api = (struct http_api){&s->fake, fake_ready, fake_metrics, fake_flush, fake_query};
+    s->api = (struct http_api){
+        .context = &s->fake,
+        .ready = fake_ready,
+        .metrics = fake_metrics,
+        .force_flush = fake_flush,
+        .snapshot_create = fake_snapshot_create,
+        .snapshot_list = fake_snapshot_list,
+        .snapshot_delete = fake_snapshot_delete,
+        .query = fake_query,
+    };
     struct http_options options = {
         .listen = &address,
         .listen_count = 1,
@@ -392,13 +436,40 @@ static void test_address_in_use(void **unused)
     http_stop(s.http);
 }
 
+static void test_snapshots(void **unused)
+{
+    (void)unused;
+    struct server s;
+    start(&s, NULL, NULL);
+    expect(&s, GET("/snapshot/list"), "200", "{\"status\":\"ok\",\"snapshots\":[]}");
+    expect(&s, GET("/snapshot/create"), "200", "{\"status\":\"ok\",\"snapshot\":\"20261124000000-0\"}");
+    expect(&s, POST_FORM("/snapshot/create", ""), "200", "20261124000000-1");
+    expect(&s, POST_FORM("/api/v1/admin/tsdb/snapshot", ""), "200",
+           "{\"status\":\"success\",\"data\":{\"name\":\"20261124000000-2\"}}");
+    expect(&s, GET("/snapshot/list"), "200",
+           "[\n\"20261124000000-0\",\n\"20261124000000-1\",\n\"20261124000000-2\"\n]}");
+    expect(&s, GET("/snapshot/delete?snapshot=20261124000000-0"), "200", "{\"status\":\"ok\"}");
+    expect(&s, POST_FORM("/snapshot/delete", "snapshot=nope"), "404",
+           "{\"status\":\"error\",\"msg\":\"cannot find snapshot \\\"nope\\\"\"}");
+    expect(&s, GET("/snapshot/delete"), "404", "cannot find snapshot");
+    expect(&s, GET("/snapshot/delete_all"), "200", "{\"status\":\"ok\"}");
+    expect(&s, GET("/snapshot/list"), "200", "[]");
+    /* What changes state isn't for other sites' pages. */
+    expect(&s, "GET /snapshot/create HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n", "403",
+           NULL);
+    s.fake.flush_result = ERR_FULL;
+    expect(&s, GET("/snapshot/create"), "503", "{\"status\":\"error\",\"msg\":\"no \\\"room\\\"\"}");
+    http_stop(s.http);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_plain_paths),  cmocka_unit_test(test_force_flush),
-        cmocka_unit_test(test_arguments),    cmocka_unit_test(test_query_errors),
-        cmocka_unit_test(test_too_much),     cmocka_unit_test(test_long_answer),
-        cmocka_unit_test(test_slow_readers), cmocka_unit_test(test_address_in_use),
+        cmocka_unit_test(test_plain_paths),    cmocka_unit_test(test_force_flush),
+        cmocka_unit_test(test_snapshots),      cmocka_unit_test(test_arguments),
+        cmocka_unit_test(test_query_errors),   cmocka_unit_test(test_too_much),
+        cmocka_unit_test(test_long_answer),    cmocka_unit_test(test_slow_readers),
+        cmocka_unit_test(test_address_in_use),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
