@@ -21,13 +21,12 @@ from harness import report as reports
 from harness import stock as stocks
 from harness.compare import Difference, Export
 from harness.kafka import Kafka
+from harness.kafka_stream import GROUP, PARTITIONS, TOPIC, Stream
 from harness.scope import ProgramFailed, Scope, wait_until
 from harness.stock import Stock
 from harness.stream import Stream
 from harness.varve import Varve, has_fault_points, sink
 
-TOPIC, GROUP, PARTITIONS = 'stream', 'varve-kill', 3
-RATE = 40                                       # messages a second
 POINTS = ('commit.before_record', 'commit.recorded', 'commit.published', 'commit.acknowledged', 'publish.index', 'publish.parts_json')
 FROZEN = ('commit.before_record', 'commit.recorded')
 

@@ -2,6 +2,7 @@
 # oracle.sh - the stock VictoriaMetrics servers that answers are checked against.
 #
 #   oracle.sh                                 fetches the current one, prints VM_NEW=PATH (use: eval "$(oracle.sh)")
+#   oracle.sh backup                          vmbackup and vmrestore of the same release: VMBACKUP=PATH, VMRESTORE=PATH
 #   oracle.sh all                             also VM_OLD=PATH, the 1.79.5 that Debian 12 packages
 #   oracle.sh vm old|new DIR PORT [FLAG...]   runs one on loopback over the storage in DIR (log: DIR.log); returns when
 #                                             it answers; prints its pid
@@ -18,8 +19,8 @@ vm_old() {
   command -v victoria-metrics
 }
 
-vm_new() {
-  local out=$TESTBED_CACHE/victoria-metrics-$VM_VERSION go
+from_release() { # NAME: a program of the current release, built at its first use; prints its path
+  local out=$TESTBED_CACHE/$1-$VM_VERSION go
   if [ ! -x "$out" ]; then
     (
       flock 9
@@ -27,14 +28,15 @@ vm_new() {
       go=$(testbed_go)
       tmp=$(mktemp -d "$TESTBED_CACHE/vm.XXXXXX")
       trap 'rm -rf "$tmp"' EXIT
-      GOBIN=$tmp GOFLAGS=-mod=mod "$go" install \
-        "github.com/VictoriaMetrics/VictoriaMetrics/app/victoria-metrics@$VM_VERSION" >"$tmp/log" 2>&1 ||
+      GOBIN=$tmp GOFLAGS=-mod=mod "$go" install "github.com/VictoriaMetrics/VictoriaMetrics/app/$1@$VM_VERSION" >"$tmp/log" 2>&1 ||
         { tail -20 "$tmp/log" >&2; exit 1; }
-      mv "$tmp/victoria-metrics" "$out"
-    ) 9>"$TESTBED_CACHE/.vm.lock" || die "could not build VictoriaMetrics $VM_VERSION"
+      mv "$tmp/$1" "$out"
+    ) 9>"$TESTBED_CACHE/.vm.lock" || die "could not build $1 $VM_VERSION"
   fi
   echo "$out"
 }
+
+vm_new() { from_release victoria-metrics; }
 
 wait_http() { # pid url log
   local i
@@ -50,6 +52,7 @@ wait_http() { # pid url log
 
 case ${1:-print} in
   print) echo "VM_NEW=$(vm_new)" ;;
+  backup) echo "VMBACKUP=$(from_release vmbackup)"; echo "VMRESTORE=$(from_release vmrestore)" ;;
   all) echo "VM_NEW=$(vm_new)"; echo "VM_OLD=$(vm_old)" ;;
   vm)
     case ${2:-} in old | new) bin=$("vm_$2") ;; *) die "old or new?" ;; esac
