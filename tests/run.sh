@@ -73,6 +73,10 @@ step crashfs       full  -       300  "crashfs finds a store that forgets to syn
 step broker-away   quick release 600  "Kafka away at start, in the middle, at the stop" \
                                                      @PYTHON@ tests/real/broker_away.py --build @BUILD@ --away 10
 step broker-away-long full release 900 "the same, for 30 s"     @PYTHON@ tests/real/broker_away.py --build @BUILD@ --away 30
+step snapshot      quick release 300  "snapshots in mid-stream: a stock server and a restored Varve make of them what they should" \
+                                                     @PYTHON@ tests/real/snapshot.py --build @BUILD@
+step snapshot-backup full release 1200 "the same, also through vmbackup and vmrestore" \
+                                                     @PYTHON@ tests/real/snapshot.py --build @BUILD@ --vmbackup
 step bad-input     quick release 600  "bad input of every kind costs itself only"  @PYTHON@ tests/real/bad_input.py --build @BUILD@
 step bad-input-asan full asan    1200 "the same under ASan"     @PYTHON@ tests/real/bad_input.py --build @BUILD@
 step mqtt          full  dev     1200 "the MQTT sink against a real mosquitto"       bash tests/real/mqtt/traps.sh @BUILD@
