@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "sinks/decode/unpack.h"
 #include "sinks/mqtt/mqtt_internal.h"
 #include "src/base/alloc.h"
 #include "src/base/clock.h"
@@ -20,6 +21,7 @@
 struct delivery {
     struct mqtt_sink *sink;
     struct sample_batch batch;
+    struct unpacker unpacker;
     struct spool_reader reader;
     unsigned refusals;
 };
@@ -163,7 +165,9 @@ static void deliver_record(struct delivery *d, const struct spool_record *r)
                               .rest = match.rest,
                               .time_ms = r->arrival_ms};
     sample_batch_clear(&d->batch);
-    if (sub->decoder->decode(&sub->decode, &message, &d->batch, &reason) == DECODE_REJECT) {
+    if (unpack(&d->unpacker, message.payload, unpack_limit(s->max_packet_size), &message.payload, &reason) <
+            0 ||
+        sub->decoder->decode(&sub->decode, &message, &d->batch, &reason) == DECODE_REJECT) {
         reject(s, sub->worker, r, reason, 0, r->payload);
         return;
     }
@@ -171,15 +175,15 @@ static void deliver_record(struct delivery *d, const struct spool_record *r)
         const struct bad_line *b = &d->batch.bad_lines[i];
         reject(s, sub->worker, r, b->reason, b->line_number, b->line);
     }
+    if (sub->timestamp_from_record) {
+        for (size_t i = 0; i < d->batch.samples_count; i++)
+            d->batch.samples[i].timestamp_ms = TIMESTAMP_NONE;
+    }
     if (r->retained && s->retained == MQTT_RETAINED_TIMESTAMPED) {
         size_t before = d->batch.samples_count;
         drop_untimed(&d->batch);
         if (before && !d->batch.samples_count)
             atomic_fetch_add_explicit(&s->dropped_retained, 1, memory_order_relaxed);
-    }
-    if (sub->timestamp_from_record) {
-        for (size_t i = 0; i < d->batch.samples_count; i++)
-            d->batch.samples[i].timestamp_ms = TIMESTAMP_NONE;
     }
     if (!d->batch.samples_count)
         return;
@@ -269,6 +273,7 @@ void mqtt_deliver_main(void *arg)
     run(&d);
     spool_reader_release(&d.reader);
     sample_batch_release(&d.batch);
+    unpacker_release(&d.unpacker);
     mutex_lock(&s->lock);
     s->reader_stopped = true;
     cond_broadcast(&s->changed);
