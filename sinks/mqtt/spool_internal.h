@@ -29,6 +29,7 @@ struct spool {
     struct buffer pending;
     uint64_t next_lsn, written_lsn, durable_lsn;
     uint64_t wakes;
+    uint64_t trimmed_lsn; /* the highest that spool_trim was given */
     bool failed;
     struct spool_file *files;
     size_t files_count, files_capacity;

@@ -231,6 +231,46 @@ static void test_a_large_group_is_trimmed(void **state)
     assert_int_equal(world_read(w, n + 1, "m", n), 1);
 }
 
+/* Once all of it is stored elsewhere, the disk gets back what a segment that isn't full has taken. */
+static void test_what_is_stored_leaves_the_disk(void **state)
+{
+    struct spool_world *w = *state;
+    struct spool_stats stats;
+    char name[64];
+    w->max_bytes = 64 << 20; /* segments of 4 MiB */
+    world_open(w);
+    for (unsigned i = 0; i < 1000; i++)
+        assert_int_equal(world_append(w, "m", i, 1000), 0);
+    world_commit(w);
+    spool_trim(w->spool, 1000); /* one isn't */
+    assert_false(spool_wait_appended(w->spool, 0));
+    spool_trim(w->spool, 1001);
+    assert_true(spool_wait_appended(w->spool, 0));
+    world_commit(w);
+    assert_false(spool_wait_appended(w->spool, 0));
+    spool_get_stats(w->spool, &stats);
+    assert_int_equal(stats.bytes, SPOOL_SEGMENT_HEADER_SIZE);
+    assert_int_equal(stats.segments, 1);
+    assert_int_equal(world_files(w, ".spool", name), 1);
+
+    for (unsigned i = 1000; i < 2000; i++) /* one comes in between */
+        assert_int_equal(world_append(w, "m", i, 1000), 0);
+    world_commit(w);
+    spool_trim(w->spool, 2001);
+    assert_int_equal(world_append(w, "m", 2000, 0), 0);
+    world_commit(w);
+    assert_int_equal(world_read(w, 2001, "m", 2000), 1);
+    spool_get_stats(w->spool, &stats);
+    assert_true(stats.bytes < 1000);
+
+    spool_trim(w->spool, 2002); /* a small rest isn't worth a new file */
+    assert_false(spool_wait_appended(w->spool, 0));
+    world_close(w);
+    world_open(w);
+    assert_int_equal(spool_durable_lsn(w->spool), 2002);
+    assert_int_equal(world_read(w, 2001, "m", 2000), 1);
+}
+
 static void test_skip_to(void **state)
 {
     struct spool_world *w = *state;
@@ -332,6 +372,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_damage_in_the_middle, spool_world_setup, spool_world_teardown),
         cmocka_unit_test_setup_teardown(test_bound_and_trim, spool_world_setup, spool_world_teardown),
         cmocka_unit_test_setup_teardown(test_a_large_group_is_trimmed, spool_world_setup,
+                                        spool_world_teardown),
+        cmocka_unit_test_setup_teardown(test_what_is_stored_leaves_the_disk, spool_world_setup,
                                         spool_world_teardown),
         cmocka_unit_test_setup_teardown(test_begun_too_early, spool_world_setup, spool_world_teardown),
         cmocka_unit_test_setup_teardown(test_skip_to, spool_world_setup, spool_world_teardown),
