@@ -48,6 +48,8 @@ step fuzz-long     full  fuzz    7200 "10 minutes of fuzzing each"  @PYTHON@ tes
 step build-release quick -       900  "gcc, as installed"                          build release
 step unit-release  quick release 600  "unit tests of what is installed"            unit release
 step install       quick release 120  "cmake --install, and the program it puts in place" check_install
+step quickstart    quick release 300  "the quick start with MQTT, a kill -9 in it"   sh config/quickstart.sh --varve @BUILD@/src/varve --seconds 8
+step quickstart-kafka quick release 300 "the same with Kafka"   sh config/quickstart.sh --kafka --varve @BUILD@/src/varve --seconds 8
 # Against real servers. A new one is a line here.
 step influx        quick asan    600  "influx decoder beside stock VictoriaMetrics, under ASan" influx_oracle @BUILD@ 2000
 step influx-long   full  dev     3600 "the same with 50,000 groups of lines"       influx_oracle @BUILD@ 50000
