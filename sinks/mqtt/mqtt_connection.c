@@ -12,6 +12,7 @@
 
 #include "sinks/mqtt/mqtt_resolve.h"
 #include "src/base/clock.h"
+#include "src/base/fault_point.h"
 #include "src/base/log.h"
 
 #define BACK_OFF_MIN_MS     500
@@ -211,7 +212,9 @@ static int connect_once(struct connector *c, struct error *reterr)
     if (r == 0) {
         log_info("sink %s: connected with %s (%s), session %s", s->base.name, s->uri, address,
                  s->session_present ? "resumed" : "new");
+        FAULT_POINT("mqtt_connected");
         r = mqtt_subscribe_all(s, reterr);
+        FAULT_POINT("mqtt_subscribed");
     }
     return r;
 }

@@ -111,6 +111,7 @@ static int begin_file(struct spool *s, uint64_t lsn) REQUIRES(s->io_lock)
     }
     s->fd = fd;
     s->seed = seed;
+    FAULT_POINT("spool_begun");
     return 0;
 }
 
@@ -164,6 +165,7 @@ static int write_locked(struct spool *s, struct error *reterr) REQUIRES(s->io_lo
     if (s->writing.len == 0)
         return 0;
 
+    FAULT_POINT("spool_before_write");
     int r = write_out(s, first);
     mutex_lock(&s->lock);
     if (r < 0)
@@ -413,6 +415,7 @@ void spool_trim(struct spool *s, uint64_t lsn)
         char name[SPOOL_SEGMENT_NAME_SIZE];
         spool_segment_name(gone[i], name);
         (void)s->fs->remove(s->fs, s->dir_fd, name);
+        FAULT_POINT("spool_trimmed");
     }
     free(gone);
 }

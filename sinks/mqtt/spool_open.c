@@ -11,6 +11,7 @@
 #include "sinks/mqtt/spool_internal.h"
 #include "src/base/alloc.h"
 #include "src/base/cleanup.h"
+#include "src/base/fault_point.h"
 
 #define ID_FILE          "spool-id"
 #define SEGMENTS_WANTED  16
@@ -220,6 +221,8 @@ static int open_last(struct spool *s, struct error *reterr)
     }
     if (found.end < size)
         r = s->fs->truncate(s->fs, found.fd, found.end);
+    if (found.end < size)
+        FAULT_POINT("spool_cut");
     if (r == 0)
         r = s->fs->sync_data(s->fs, found.fd);
     if (r < 0) {

@@ -21,7 +21,8 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from harness import report as reports
 from harness import stock as stocks
 from harness.compare import Export
-from harness.puback import SINKS, Judgement, Mosquitto, Proxy, Publisher, positions, sinks, spool_or_store, spool_path
+from harness.mqtt import Mqtt
+from harness.puback import SINKS, Judgement, Proxy, Stream, positions, sinks, spool_or_store, spool_path
 from harness.scope import ProgramFailed, Scope, wait_until
 from harness.spool import tear
 from harness.stock import Stock
@@ -36,14 +37,14 @@ AT_OPEN = ('spool_cut',)                        # of an opening that finds a tor
 
 
 class Run:
-    """A broker, the proxy, the publisher, and one store that they fill."""
+    """A broker, the proxy, a stream of messages, and one store that they fill."""
 
     def __init__(self, scope, options, chance, proxy_options=()):
         self.scope, self.chance = scope, chance
-        self.broker = Mosquitto(scope).start()
+        self.broker = Mqtt(scope).start()
         self.proxy = Proxy(scope, self.broker.port, *proxy_options)
         self.store = scope.path('store')
-        self.publisher = Publisher(scope, self.broker.port, options.rate)
+        self.stream = Stream(self.broker, options.rate)
         self.varve = Varve(scope, options.build, self.store, sinks(self.proxy.port), storage={'flush_interval': '300ms'})
         self.torn_bytes = self.torn_seen = 0
 
@@ -51,7 +52,7 @@ class Run:
         """Makes the sessions, without which the broker keeps nothing; then messages come."""
         self.varve.start()
         wait_until(lambda: self.varve.metric('varve_mqtt_connects_total') == len(SINKS), 20, 'both sinks have subscribed')
-        self.publisher.start()
+        self.stream.start()
 
     def check(self, report, what):
         """All that was acknowledged is there, in a directory that nobody has open -> numbers missing."""
@@ -172,7 +173,7 @@ def prove(report, options, chance):
                 break
         report.check(missing, 'PUBACKs that go out too early are found: %d of %d acknowledged are missing after %d kills' % (
             len(missing), len(run.proxy.acked), kill + 1))
-        run.publisher.finish()
+        run.stream.finish()
 
 
 def main(report, options):
@@ -191,7 +192,7 @@ def main(report, options):
 
         run.varve.config['storage']['flush_interval'] = '1s'
         run.varve.start()
-        published = run.publisher.finish()
+        published = run.stream.finish()
         wait_for_all(run, published)
         code, seconds = run.varve.stop()
         report.check(code == 0 and seconds <= 10, 'SIGTERM ends it cleanly within 10 s (%.1f s)' % seconds, 'exit code %s' % code)

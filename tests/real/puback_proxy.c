@@ -3,21 +3,19 @@
  *
  *   puback_proxy LISTEN-PORT BROKER-PORT LOG [--mark CONTROL] [--early]
  *
- * It understands MQTT 3.1.1 and 5. Packets are passed on whole, and only once what they mean is in LOG (one write
- * before each forwarding write; connections are numbered from 1):
- *   C conn level             a client's CONNECT, with its protocol level (4 or 5)
- *   P conn id dup payload    a PUBLISH with QoS > 0 on its way to the client
- *   A conn id payload        the client's PUBACK, with the payload of the PUBLISH that it answers
- *   U conn id                a PUBACK that answers nothing
- *   D conn                   the client's end is closed, and all that it had sent is in the log
- *   E text                   the proxy itself failed
- * Payloads are logged up to 200 bytes, control characters as '?'.
+ * It understands MQTT 3.1.1 and 5. Packets are passed on whole, and only once what they mean is in LOG (one
+ * write before each forwarding write; connections are numbered from 1): C conn level             a client's
+ * CONNECT, with its protocol level (4 or 5) P conn id dup payload    a PUBLISH with QoS > 0 on its way to the
+ * client A conn id payload        the client's PUBACK, with the payload of the PUBLISH that it answers U conn
+ * id                a PUBACK that answers nothing D conn                   the client's end is closed, and
+ * all that it had sent is in the log E text                   the proxy itself failed Payloads are logged up
+ * to 200 bytes, control characters as '?'.
  *
- * --mark CONTROL: before PUBACKs are passed on, the line "mark puback N" (N: PUBACKs logged so far) is written to that
- * file, crashfs's control: a crash state can then be held against what the broker had been told by then. A file that
- * isn't there is passed over (no file system is mounted: nothing can be marked).
- * --early: each PUBLISH is acknowledged by the proxy itself before the client gets it, and the client's own PUBACKs go
- * nowhere: what a client would do that acknowledges too early.
+ * --mark CONTROL: before PUBACKs are passed on, the line "mark puback N" (N: PUBACKs logged so far) is
+ * written to that file, crashfs's control: a crash state can then be held against what the broker had been
+ * told by then. A file that isn't there is passed over (no file system is mounted: nothing can be marked).
+ * --early: each PUBLISH is acknowledged by the proxy itself before the client gets it, and the client's own
+ * PUBACKs go nowhere: what a client would do that acknowledges too early.
  *
  * SIGTERM ends it. One thread; far above 10,000 messages a second.
  */
@@ -50,7 +48,8 @@ struct bytes {
     size_t len, capacity;
 };
 
-/* One end of a connection: what was read from it and isn't a whole packet yet, what is still to be sent to it. */
+/* One end of a connection: what was read from it and isn't a whole packet yet, what is still to be sent to
+ * it. */
 struct end {
     int fd; /* -1: closed */
     bool is_connecting;
@@ -262,7 +261,8 @@ static void accept_client(void)
         close(fd);
         return;
     }
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(broker_port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    struct sockaddr_in to = {
+        .sin_family = AF_INET, .sin_port = htons(broker_port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     (void)setsockopt(broker, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     p->number = ++connections;
@@ -294,7 +294,8 @@ static bool send_out(struct end *e)
     return n > 0 || errno == EAGAIN || errno == EINTR;
 }
 
-/* One round for a pair, after poll. What the client has sent is taken to its end even if the broker's side fails. */
+/* One round for a pair, after poll. What the client has sent is taken to its end even if the broker's side
+ * fails. */
 static void serve(struct pair *p, const struct pollfd *client, const struct pollfd *broker)
 {
     bool is_open = true;
@@ -323,7 +324,8 @@ static void serve(struct pair *p, const struct pollfd *client, const struct poll
 
 static short wanted(const struct end *from, const struct end *to)
 {
-    return (short)((to->out.len < OUT_MAX ? POLLIN : 0) | (from->out.len || from->is_connecting ? POLLOUT : 0));
+    return (short)((to->out.len < OUT_MAX ? POLLIN : 0) |
+                   (from->out.len || from->is_connecting ? POLLOUT : 0));
 }
 
 static void run(void)
@@ -371,10 +373,12 @@ int main(int argc, char **argv)
     broker_port = (uint16_t)atoi(argv[2]);
     log_fd = open(argv[3], O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     listen_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    struct sockaddr_in at = {
-        .sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(argv[1])), .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    struct sockaddr_in at = {.sin_family = AF_INET,
+                             .sin_port = htons((uint16_t)atoi(argv[1])),
+                             .sin_addr = {htonl(INADDR_LOOPBACK)}};
     (void)setsockopt(listen_fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-    if (log_fd < 0 || listen_fd < 0 || bind(listen_fd, (struct sockaddr *)&at, sizeof at) < 0 || listen(listen_fd, 16) < 0) {
+    if (log_fd < 0 || listen_fd < 0 || bind(listen_fd, (struct sockaddr *)&at, sizeof at) < 0 ||
+        listen(listen_fd, 16) < 0) {
         perror("puback_proxy");
         return 1;
     }

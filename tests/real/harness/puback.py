@@ -3,11 +3,10 @@ import collections
 import json
 import os
 import re
-import struct
 import threading
 
 from .compare import Export
-from .scope import REPO, TESTBED, ProgramFailed, free_port, wait_until
+from .scope import REPO, ProgramFailed, free_port, wait_until
 from .spool import Spool
 
 REAL = os.path.join(REPO, 'tests', 'real')
@@ -26,11 +25,10 @@ def source_of(number):
     return '%s-%d' % (sink_of(number), number // 4 % TOPICS)
 
 
-def frame(number):
-    """Message `number` in publish.c's format: its series, time and value are of no other message."""
-    topic = ('%s/%s' % (sink_of(number), source_of(number))).encode()
-    payload = ('m,t=%s v=%d %d000000' % (source_of(number), number, BASE_MS + number)).encode()
-    return struct.pack('<III', 1, len(topic), len(payload)) + topic + payload
+def message(number):
+    """(topic, payload): its series, time and value are of no other message."""
+    source = source_of(number)
+    return '%s/%s' % (sink_of(number), source), ('m,t=%s v=%d %d000000' % (source, number, BASE_MS + number)).encode()
 
 
 def number_of(payload):
@@ -75,42 +73,33 @@ def spool_or_store(varve, directory=None):
     return Found(Judgement(varve.export(directory)), spooled, where)
 
 
-class Publisher:
+class Stream:
     """Messages 0, 1, 2 ... at a rate, from start() to finish()."""
 
-    def __init__(self, scope, port, rate):
-        self.scope, self.port, self.rate, self.next, self.process = scope, port, rate, 0, None
+    def __init__(self, broker, rate):
+        self.broker, self.rate, self.next, self.ending = broker, rate, 0, False
 
     def start(self):
-        program = self.scope.compile(os.path.join(REAL, 'publish.c'))
-        self.read_end, write_end = os.pipe()
-        self.process = self.scope.spawn([program, '127.0.0.1:%d' % self.port, '-', '--client-id', 'publisher', '--rate', str(self.rate)],
-                                        log=self.scope.path('publish.log'), stdin=self.read_end)
-        os.close(self.read_end)
-        self.ending = False
-        self.feeder = threading.Thread(target=self._feed, args=(write_end,), daemon=True)
-        self.feeder.start()
+        self.publisher = self.broker.publisher(rate=self.rate, client_id='stream')
+        self.thread = threading.Thread(target=self._feed, daemon=True)
+        self.thread.start()
 
-    def _feed(self, fd):
+    def _feed(self):
         try:
             while not self.ending:
-                chunk = b''.join(frame(n) for n in range(self.next, self.next + 20))
-                while chunk:
-                    chunk = chunk[os.write(fd, chunk):]
-                self.next += 20
-        except BrokenPipeError:
+                self.publisher.send(*message(self.next))    # waits while the pipe is full
+                self.next += 1
+        except OSError:
             pass                                # finish() says why
-        finally:
-            os.close(fd)
 
     def finish(self, timeout=60):
         """Ends it once the broker has all of them -> how many."""
         self.ending = True
-        self.feeder.join(timeout)
-        code = self.process.wait(timeout)
-        if code != 0:
-            raise ProgramFailed('publish: exit %d\n%s' % (code, self.process.output()[-1000:]))
-        return self.next
+        self.thread.join(timeout)
+        acked, _ = self.publisher.close(timeout)
+        if acked != self.next:
+            raise ProgramFailed('publish: %d of %d messages acknowledged' % (acked, self.next))
+        return acked
 
 
 class Proxy:
@@ -184,18 +173,3 @@ class Judgement:
 
     def doubles(self):
         return sum(self.doubled().values())
-
-
-class Mosquitto:
-    """A broker that keeps all that a session has not acknowledged."""
-
-    def __init__(self, scope):
-        self.scope, self.dir, self.port = scope, scope.path('broker'), free_port()
-        self.script = os.path.join(TESTBED, 'mqtt.sh')
-
-    def start(self):
-        self.scope.at_end(lambda: self.scope.run(['bash', self.script, 'kill', self.dir], check=False))
-        with open(self.scope.path('broker-start.log'), 'wb') as log:
-            self.scope.run_logged(['bash', self.script, 'start', self.dir, '--port', str(self.port), '--inflight', '0', '--queued', '0',
-                                   '--save', 'second'], log)
-        return self
