@@ -3,9 +3,10 @@
 #
 #   ingest   Kafka (lz4, influx, 100 lines a message, 1,000 hosts x 100 fields) into the store, beside a stock VictoriaMetrics over HTTP
 #   churn    the same with a million series that are all new
+#   remote_write  Kafka (Prometheus remote write 1.0, snappy, 500-2,000 samples a request, 100,000 series) beside the same over HTTP
 #   open     how long Varve takes to open a store of 100,000 series
-# options: --build DIR (default: build/release, built first), --samples N, --rounds N, --fields-per-line N, --partitions N, --threads N
-# Not built yet: remote_write, merge, mqtt.
+# options: --build DIR (default: build/release, built first), --samples N, --rounds N, --fields-per-line N, --partitions N, --threads N, --limit RATIO
+# Not built yet: merge, mqtt.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
@@ -17,8 +18,8 @@ name=${1:-}
 [ -n "$name" ] || usage
 shift
 case $name in
-  ingest | churn | open) ;;
-  remote_write | merge | mqtt)
+  ingest | churn | open | remote_write) ;;
+  merge | mqtt)
     echo "run.sh: $name: not built yet" >&2
     exit 2 ;;
   *) usage ;;
