@@ -82,6 +82,7 @@ step kafka         quick dev     900  "the Kafka sink against real brokers"     
 step harness       full  release 900  "the harness finds what is different, and nothing else" \
                                                      @PYTHON@ tests/real/harness_check.py --build @BUILD@
 step bench-ingest  full  release 3600 "CPU, memory and bytes beside VictoriaMetrics" sh tests/bench/run.sh ingest --build @BUILD@
+step bench-remote-write full release 3600 "the same for remote write: CPU at most 0.30 of it" sh tests/bench/run.sh remote_write --build @BUILD@ --limit 0.30
 
 # Steps that mostly wait (for groups to form, brokers to start, times to run out): the last to run, LANES of them at a time.
 BESIDE="kafka mqtt broker-away bad-input kill powercut"
