@@ -77,7 +77,9 @@ step broker-away   quick release 600  "Kafka away at start, in the middle, at th
 step broker-away-long full release 900 "the same, for 30 s"     @PYTHON@ tests/real/broker_away.py --build @BUILD@ --away 30
 step bad-input     quick release 600  "bad input of every kind costs itself only"  @PYTHON@ tests/real/bad_input.py --build @BUILD@
 step bad-input-asan full asan    1200 "the same under ASan"     @PYTHON@ tests/real/bad_input.py --build @BUILD@
-step mqtt          full  dev     1200 "the MQTT sink against a real mosquitto"       bash tests/real/mqtt/traps.sh @BUILD@
+step mqtt          quick dev     300  "the MQTT sink against a real mosquitto"       bash tests/real/mqtt/traps.sh @BUILD@
+step mqtt-asan     full  asan    600  "the same under ASan"       bash tests/real/mqtt/traps.sh @BUILD@
+step mqtt-tsan     full  tsan    600  "the same under TSan"       bash tests/real/mqtt/traps.sh @BUILD@
 step kafka         quick dev     900  "the Kafka sink against real brokers"        bash tests/real/kafka/traps.sh @BUILD@
 step harness       full  release 900  "the harness finds what is different, and nothing else" \
                                                      @PYTHON@ tests/real/harness_check.py --build @BUILD@

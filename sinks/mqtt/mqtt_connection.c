@@ -21,6 +21,7 @@
 #define CONNECT_LIMIT_MS    15000 /* paho's own limit, and some more: it isn't always kept */
 #define RECOVER_WAIT_MAX_MS 2000  /* between two tries of a spool that has failed */
 #define ROOM_WAIT_MS        200
+#define FULL_REPEAT_MS      60000
 #define RELEASE_WAIT_MS     500 /* at the stop, for PUBACKs of what is durable */
 #define PIN_WAIT_MS         50
 
@@ -29,6 +30,7 @@ struct connector {
     size_t address_index;
     int64_t back_off_ms;
     bool was_away; /* failures are logged once, until it's connected again */
+    int64_t full_said_ms;
     char last_why[256];
 };
 
@@ -155,7 +157,6 @@ static int begin_connection(struct mqtt_sink *s, struct error *reterr)
     mutex_lock(&s->lock);
     s->state = MQTT_CONNECTING;
     s->why[0] = '\0';
-    s->wants_disconnect = false;
     mutex_unlock(&s->lock);
     atomic_store(&s->refusing, false);
     (void)MQTTAsync_setCallbacks(s->handle, s, on_connection_lost, mqtt_message_arrived, NULL);
@@ -239,6 +240,17 @@ static void wait_while_connected(struct connector *c)
         c->back_off_ms = 0;
 }
 
+/* A spool that is filled faster than it's emptied is full again and again. */
+static void say_full(struct connector *c)
+{
+    int64_t now = clock_monotonic_ms();
+    if (c->full_said_ms && now - c->full_said_ms < FULL_REPEAT_MS)
+        return;
+    c->full_said_ms = now;
+    log_warning("sink %s: the spool in %s is full; the broker keeps the messages until there's room",
+                c->sink->base.name, c->sink->spool_path);
+}
+
 /* No connection before the spool takes messages again. True when told to stop. */
 static bool wait_for_spool(struct connector *c)
 {
@@ -254,10 +266,8 @@ static bool wait_for_spool(struct connector *c)
             wait_ms = wait_ms * 2 > RECOVER_WAIT_MAX_MS ? RECOVER_WAIT_MAX_MS : wait_ms * 2;
         } else if (spool_has_room(s->spool)) {
             return wait_for_stop(s, 0);
-        } else if (!is_said) {
-            log_warning("sink %s: the spool in %s is full; the broker keeps the messages until there's room",
-                        s->base.name, s->spool_path);
-            is_said = true;
+        } else {
+            say_full(c);
         }
         if (wait_for_stop(s, wait_ms))
             return true;
@@ -283,29 +293,40 @@ static void drain_pubacks(struct mqtt_sink *s)
         clock_sleep_ms(2);
 }
 
+/* Connects, and stays so until the connection ends, is to be ended, or the sink is. */
+static void serve_connection(struct connector *c)
+{
+    struct mqtt_sink *s = c->sink;
+    struct error error = {0};
+    int r = connect_once(c, &error);
+    mutex_lock(&s->lock);
+    bool is_connected = s->state == MQTT_CONNECTED;
+    /* Full or failed before it had subscribed: the broker isn't to blame. */
+    bool is_to_end = is_connected && s->wants_disconnect;
+    mutex_unlock(&s->lock);
+    if (r < 0 && !is_to_end) {
+        if (r != ERR_CANCELLED)
+            note_failure(c, error.message);
+        return;
+    }
+    atomic_fetch_add(&s->connects, 1);
+    c->was_away = false;
+    if (is_connected)
+        wait_while_connected(c);
+}
+
 void mqtt_connection_main(void *arg)
 {
     struct connector c = {.sink = arg};
     struct mqtt_sink *s = arg;
     while (!wait_for_spool(&c)) {
-        struct error error = {0};
-        bool was_full = false;
-        atomic_store(&s->accepting, true);
-        int r = connect_once(&c, &error);
-        if (r == 0) {
-            atomic_fetch_add(&s->connects, 1);
-            c.was_away = false;
-            mutex_lock(&s->lock);
-            bool is_connected = s->state == MQTT_CONNECTED;
-            mutex_unlock(&s->lock);
-            if (is_connected)
-                wait_while_connected(&c);
-        } else if (r != ERR_CANCELLED) {
-            note_failure(&c, error.message);
-        }
         mutex_lock(&s->lock);
-        bool is_stopping = s->stopping;
-        was_full = s->wants_disconnect;
+        s->wants_disconnect = false;
+        mutex_unlock(&s->lock);
+        atomic_store(&s->accepting, true);
+        serve_connection(&c);
+        mutex_lock(&s->lock);
+        bool is_stopping = s->stopping, was_full = s->wants_disconnect;
         mutex_unlock(&s->lock);
         if (is_stopping || was_full) {
             atomic_store(&s->accepting, false);
