@@ -62,6 +62,7 @@ for group in "${groups[@]}"; do
   [ $rc = 0 ] || grep -q '^\[  FAILED  \] trap_' "$dir/$group.txt" || failed=$((failed + 1))
 done
 passed=$(cat "$dir"/*.txt | grep -c '^\[       OK \] trap_' || true)
-failed=$((failed + $(cat "$dir"/*.txt | grep -E '^\[ *(FAILED|SKIPPED) *\] trap_' | sort -u | wc -l)))
+bad=$(cat "$dir"/*.txt | grep -E '^\[ *(FAILED|SKIPPED) *\] trap_' | sort -u | grep -c . || true)
+failed=$((failed + bad))
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ] && [ "$passed" -gt 0 ]
