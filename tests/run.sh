@@ -71,6 +71,10 @@ step mqtt-kill     quick release+dev 600 "kill -9 at random moments and fault po
                                                      @PYTHON@ tests/real/mqtt_kill.py --build @BUILD@ --fault-build @ROOT@/dev --kills 3
 step mqtt-kill-long full release+dev 1800 "the same, 20 times, and that PUBACKs sent too early are found" \
                                                      @PYTHON@ tests/real/mqtt_kill.py --build @BUILD@ --fault-build @ROOT@/dev --kills 20 --proof
+step mqtt-powercut quick dev     600  "the power is lost: nothing that MQTT's PUBACK went out for is missing" \
+                                                     @PYTHON@ tests/real/mqtt_powercut.py --build @BUILD@ --cuts 2 --points 8
+step mqtt-powercut-long full dev 3600 "the same 12 times at more points, and the fsyncs that it would miss" \
+                                                     @PYTHON@ tests/real/mqtt_powercut.py --build @BUILD@ --cuts 12 --points 30 --rand 2 --proof
 step crashfs       full  -       300  "crashfs finds a store that forgets to sync" bash tests/testbed/crashfs/selftest.sh
 step broker-away   quick release 600  "Kafka away at start, in the middle, at the stop" \
                                                      @PYTHON@ tests/real/broker_away.py --build @BUILD@ --away 10

@@ -37,7 +37,7 @@ struct spool {
     struct spool_stats stats; /* totals only */
 };
 
-/* Reads what the directory holds into an otherwise empty spool. */
-int spool_load(struct spool *s, struct error *reterr);
+/* Reads what the directory, at path, holds into an otherwise empty spool. */
+int spool_load(struct spool *s, const char *path, struct error *reterr);
 
 #endif

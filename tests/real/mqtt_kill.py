@@ -20,12 +20,10 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from harness import report as reports
 from harness import stock as stocks
-from harness.compare import Export
 from harness.mqtt import Mqtt
-from harness.puback import SINKS, Judgement, Proxy, Stream, positions, sinks, spool_or_store, spool_path
+from harness.puback import SINKS, Proxy, Stream, at_the_end, sinks, spool_or_store, spool_path, wait_for_all
 from harness.scope import ProgramFailed, Scope, wait_until
 from harness.spool import tear
-from harness.stock import Stock
 from harness.varve import Varve, has_fault_points
 
 POINTS = ('spool_before_write', 'spool_written', 'spool_synced', 'spool_begun', 'spool_trimmed', 'mqtt_puback_sent', 'mqtt_pubacks_sent',
@@ -115,48 +113,6 @@ def fault_points(report, run, fault):
         run.check(report, what)
 
 
-def wait_for_all(run, published):
-    """Until each message is durable in the store, or nothing has moved for 20 s."""
-    def state():
-        m = run.varve.metrics()
-        return [sum(v for (name, _), v in m.items() if name == x)
-                for x in ('varve_sink_messages_total', 'varve_spool_next_lsn', 'varve_mqtt_held_pubacks')]
-
-    last, since = None, time.monotonic()
-    while time.monotonic() - since < 20:
-        now = state()
-        acked = set(run.proxy.read().acked)
-        if now != last:
-            last, since = now, time.monotonic()
-        elif len(acked) == published and now[2] == 0 and time.monotonic() - since > 1:
-            break
-        time.sleep(0.2)
-    run.varve.flush()
-
-
-def at_the_end(report, run, published, program):
-    run.proxy.read()
-    report.same(sorted(set(run.proxy.acked)) == list(range(published)), True, 'each of %d messages was acknowledged in the end' % published)
-    lsns = positions(run.varve)
-    spooled = spool_or_store(run.varve).spooled
-    report.check(not spooled, 'nothing is left in the spool that isn\'t in the store: positions %s' % lsns, sorted(spooled)[:10])
-    redelivered = run.proxy.redelivered()
-    for what, lines in (('varve export', None), ('a stock server', program)):
-        if lines is None:
-            judgement = Judgement(run.varve.export())
-        else:
-            stock = Stock(run.scope, run.store, 'stock-end', program=program).start()
-            judgement = Judgement(Export(stock.export()))
-            stock.stop()
-        missing = judgement.missing(range(published))
-        report.check(not missing and not judgement.foreign, '%s: %d messages, PUBACKs %d, missing %d, foreign %d, doubles %d' % (
-            what, published, len(run.proxy.acked), len(missing), len(judgement.foreign), judgement.doubles()),
-            'missing %s, foreign %s' % (missing[:10], judgement.foreign[:5]))
-        unexplained = set(judgement.doubled()) - redelivered
-        report.check(not unexplained, '%s: each double is of one of the %d messages that the broker sent again' % (what, len(redelivered)),
-                     sorted(unexplained)[:10])
-
-
 def prove(report, options, chance):
     """PUBACKs before the message is on disk: kills have to show it."""
     with Scope('mqtt-kill-proof') as scope:
@@ -193,14 +149,14 @@ def main(report, options):
         run.varve.config['storage']['flush_interval'] = '1s'
         run.varve.start()
         published = run.stream.finish()
-        wait_for_all(run, published)
+        wait_for_all(run.varve, run.proxy, published)
         code, seconds = run.varve.stop()
         report.check(code == 0 and seconds <= 10, 'SIGTERM ends it cleanly within 10 s (%.1f s)' % seconds, 'exit code %s' % code)
         run.proxy.settle()
         report.check(not run.proxy.unknown and not run.proxy.errors, 'each PUBACK answers a message', run.proxy.unknown[:5] + run.proxy.errors)
         report.same(sorted(set(run.proxy.levels.values())), ['4', '5'], 'both protocol versions were spoken')
         report.check(run.proxy.dups > 0, 'what wasn\'t acknowledged came again: %d messages with DUP' % run.proxy.dups)
-        at_the_end(report, run, published, program)
+        at_the_end(report, scope, run.varve, run.proxy, published, program)
         scope.failed = report.failed > 0
     if options.proof:
         prove(report, options, chance)

@@ -4,10 +4,12 @@ import json
 import os
 import re
 import threading
+import time
 
 from .compare import Export
 from .scope import REPO, ProgramFailed, free_port, wait_until
 from .spool import Spool
+from .stock import Stock
 
 REAL = os.path.join(REPO, 'tests', 'real')
 NUMBER = re.compile(r' v=(\d+) ')
@@ -160,10 +162,6 @@ class Judgement:
                     self.foreign.append((key, t, v))
                 self.times[number] += 1
 
-    @classmethod
-    def of_lines(cls, lines):
-        return cls(Export(lines))
-
     def missing(self, numbers):
         return [n for n in numbers if n not in self.times]
 
@@ -173,3 +171,45 @@ class Judgement:
 
     def doubles(self):
         return sum(self.doubled().values())
+
+
+def wait_for_all(varve, proxy, published):
+    """Until each message is durable in the store, or nothing has moved for 20 s."""
+    def state():
+        m = varve.metrics()
+        return [sum(v for (name, _), v in m.items() if name == x)
+                for x in ('varve_sink_messages_total', 'varve_spool_next_lsn', 'varve_mqtt_held_pubacks')]
+
+    last, since = None, time.monotonic()
+    while time.monotonic() - since < 20:
+        now = state()
+        if now != last:
+            last, since = now, time.monotonic()
+        elif now[2] == 0 and time.monotonic() - since > 1 and len(set(proxy.read().acked)) == published:
+            break
+        time.sleep(0.2)
+    varve.flush()
+
+
+def at_the_end(report, scope, varve, proxy, published, program):
+    """The verdict over a store that was stopped cleanly, by `varve export` and by a stock server (program)."""
+    proxy.read()
+    never = sorted(set(range(published)) - set(proxy.acked))
+    report.check(not never, 'each of %d messages was acknowledged in the end' % published, 'not: %d, the first %s' % (len(never), never[:5]))
+    found = spool_or_store(varve)
+    report.check(not found.spooled, 'the store has read all of the spools', found.where)
+    redelivered = proxy.redelivered()
+    for what in ('varve export', 'a stock server'):
+        if what == 'varve export':
+            judgement = Judgement(varve.export())
+        else:
+            stock = Stock(scope, varve.dir, 'stock-end', program=program).start()
+            judgement = Judgement(Export(stock.export()))
+            stock.stop()
+        missing = judgement.missing(range(published))
+        report.check(not missing and not judgement.foreign, '%s: %d messages, PUBACKs %d, missing %d, foreign %d, doubles %d' % (
+            what, published, len(proxy.acked), len(missing), len(judgement.foreign), judgement.doubles()),
+            'missing %s, foreign %s' % (missing[:10], judgement.foreign[:5]))
+        unexplained = set(judgement.doubled()) - redelivered
+        report.check(not unexplained, '%s: each double is of one of the %d messages that the broker sent again' % (what, len(redelivered)),
+                     sorted(unexplained)[:10])

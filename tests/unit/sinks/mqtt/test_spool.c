@@ -344,6 +344,38 @@ static void read_all(void *arg)
     spool_reader_release(&r);
 }
 
+/* A new spool's name is durable, with those of the directories made above it, before there's an id: one that
+ * is opened again has an id, and may rely on them. */
+static void test_directories_are_synced(void **state)
+{
+    struct spool_world *w = *state;
+    char path[4][96];
+    struct stat st;
+    struct spool_options options = {.path = path[3], .max_bytes = 1 << 20, .fs = &w->fs.fs};
+    struct spool *spool;
+    snprintf(path[0], sizeof path[0], "%s", w->dir);
+    snprintf(path[1], sizeof path[1], "%s/a", w->dir);
+    snprintf(path[2], sizeof path[2], "%s/a/b", w->dir);
+    snprintf(path[3], sizeof path[3], "%s/a/b/c/", w->dir);
+    for (int attempt = 0; attempt < 2; attempt++) {
+        /* The first one is cut short at its first change: what it has made may not be durable. */
+        atomic_store(&w->fs.fail_at, attempt == 0);
+        atomic_store(&w->fs.dirs_synced_count, 0);
+        assert_int_equal(spool_open(&spool, &options, NULL), attempt == 0 ? ERR_IO : 0);
+    }
+    spool_close(spool);
+    for (int i = 0; i < 3; i++) {
+        bool is_synced = false;
+        assert_int_equal(stat(path[i], &st), 0);
+        for (int k = 0; k < atomic_load(&w->fs.dirs_synced_count); k++)
+            is_synced |= w->fs.dirs_synced[k] == st.st_ino;
+        if (!is_synced)
+            fail_msg("%s was not synced", path[i]);
+    }
+    snprintf(path[0], sizeof path[0], "rm -r %s/a", w->dir);
+    assert_int_equal(system(path[0]), 0);
+}
+
 /* Callbacks append, the commit thread writes, the reader reads and trims, all at once. */
 static void test_threads(void **state)
 {
@@ -378,6 +410,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_begun_too_early, spool_world_setup, spool_world_teardown),
         cmocka_unit_test_setup_teardown(test_skip_to, spool_world_setup, spool_world_teardown),
         cmocka_unit_test_setup_teardown(test_refused_directories, spool_world_setup, spool_world_teardown),
+        cmocka_unit_test_setup_teardown(test_directories_are_synced, spool_world_setup, spool_world_teardown),
         cmocka_unit_test_setup_teardown(test_threads, spool_world_setup, spool_world_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
