@@ -48,8 +48,9 @@ step fuzz-long     full  fuzz    7200 "10 minutes of fuzzing each"  @PYTHON@ tes
 step build-release quick -       900  "gcc, as installed"                          build release
 step unit-release  quick release 600  "unit tests of what is installed"            unit release
 step install       quick release 120  "cmake --install, and the program it puts in place" check_install
-step quickstart    quick release 300  "the quick start with MQTT, a kill -9 in it"   sh config/quickstart.sh --varve @BUILD@/src/varve --seconds 8
+step quickstart    quick release 300  "the quick start with MQTT, a kill -9 in it" sh config/quickstart.sh --varve @BUILD@/src/varve --seconds 8
 step quickstart-kafka quick release 300 "the same with Kafka"   sh config/quickstart.sh --kafka --varve @BUILD@/src/varve --seconds 8
+step systemd       full  release 600  "varve.service under a real systemd, as installed" bash tests/real/systemd/run.sh @BUILD@
 # Against real servers. A new one is a line here.
 step influx        quick asan    600  "influx decoder beside stock VictoriaMetrics, under ASan" influx_oracle @BUILD@ 2000
 step influx-long   full  dev     3600 "the same with 50,000 groups of lines"       influx_oracle @BUILD@ 50000
@@ -135,7 +136,8 @@ check_install() {
   local to
   to=$(mktemp -d) || return 1
   DESTDIR=$to cmake --install "$BUILD_ROOT/release" --prefix /usr && "$to/usr/bin/varve" --version &&
-    { find "$to" -name varve.service | grep . || { echo "no varve.service in what was installed"; false; }; }
+    { [ -x "$to$(sed -n 's/^ExecStart=\([^ ]*\) .*/\1/p' "$(find "$to" -name varve.service)")" ] ||
+      { echo "varve.service isn't there, or starts a program that isn't"; false; }; }
   local rc=$?
   rm -rf "$to"
   return $rc

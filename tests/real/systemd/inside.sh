@@ -39,9 +39,11 @@ is_count() { equal "$1" "$(samples)"; }
 publish() { # FROM TO
   seq "$1" "$2" | mosquitto_pub -h 127.0.0.1 -u varve -P "$SECRET" -q 1 -l -t plants/north/reading
 }
-connected() { curl -fsS "$HTTP/metrics" | grep -q '^varve_mqtt_connected{.* 1$'; }
-logged() { journalctl -u varve -o cat --no-pager "${@:2}" | grep -qE "$1" || { journalctl -u varve -o cat --no-pager | tail -n 5; false; }; }
-not_logged() { ! journalctl -u varve -o cat --no-pager | grep -F "$1"; }
+connected() { grep -q '^varve_mqtt_connected{.* 1$' <<<"$(curl -fsS "$HTTP/metrics")"; }
+journal() { journalctl -u varve -o cat --no-pager "$@"; }
+has_line() { grep -qE "$1" <<<"$(journal "${@:2}")"; }
+logged() { within 5 has_line "$@" || { journal | tail -n 5; false; }; } # it takes a moment to get there
+not_logged() { ! grep -F "$1" <<<"$(journal)"; }
 quiet() { # COMMAND...: succeeds and prints nothing
   local out
   out=$("$@" 2>&1) && [ -z "$out" ] || { echo "$out"; false; }
@@ -117,7 +119,7 @@ check "it stopped cleanly" is_property Result success
 check "its exit code is 0" is_property ExecMainStatus 0
 check "the store is whole" varve verify /var/lib/varve
 check "the journal has priorities, not words" logged "connected with" -p info
-check "routine lines aren't errors" equal 0 "$(journalctl -u varve _COMM=varve -p err -o cat --no-pager | grep -c .)"
+check "routine lines aren't errors" equal 0 "$(journal _COMM=varve -p err | grep -c .)"
 check "the password isn't in the journal" not_logged "$SECRET"
 
 # ---------------------------------------------------------------- a spool elsewhere
