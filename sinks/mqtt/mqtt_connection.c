@@ -22,7 +22,8 @@
 #define RECOVER_WAIT_MAX_MS 2000  /* between two tries of a spool that has failed */
 #define ROOM_WAIT_MS        200
 #define FULL_REPEAT_MS      60000
-#define RELEASE_WAIT_MS     500 /* at the stop, for PUBACKs of what is durable */
+#define RELEASE_WAIT_MS     500  /* at the stop, for PUBACKs of what is durable */
+#define BROKER_WAIT_MS      1000 /* then, until the broker has read them */
 #define PIN_WAIT_MS         50
 
 struct connector {
@@ -284,13 +285,20 @@ static int64_t next_back_off(struct connector *c)
     return c->back_off_ms / 2 + (int64_t)(random % (unsigned)(c->back_off_ms / 2 + 1));
 }
 
-/* What is durable is acknowledged before the connection ends, or it would all come again. */
+/* What is durable is acknowledged before the connection ends, and the broker has read that, or it would all
+ * come again. It sends on until its window is full of messages that were refused. */
 static void drain_pubacks(struct mqtt_sink *s)
 {
+    if (!s->handle)
+        return;
+    /* It takes paho's mutex, which callbacks run under: none that still takes messages is left after it. */
+    bool is_connected = MQTTAsync_isConnected(s->handle);
     int64_t deadline = clock_monotonic_ms() + RELEASE_WAIT_MS;
     while (s->puback && mqtt_puback_count(s->puback) && !spool_has_failed(s->spool) &&
            clock_monotonic_ms() < deadline)
         clock_sleep_ms(2);
+    if (is_connected && mqtt_puback_is_held())
+        mqtt_subscribe_await_broker(s, BROKER_WAIT_MS);
 }
 
 /* Connects, and stays so until the connection ends, is to be ended, or the sink is. */

@@ -137,24 +137,28 @@ def subscription(topic_filter, decoder='influx', qos=1, **more):
     return {'filter': topic_filter, 'qos': qos, 'format': decoder, **more}
 
 
-def wait_connected(varve, name='edge', timeout=30):
-    """Until the sink is connected and has subscribed once since its start."""
+def wait_connected(varve, name='edge', connects=1, timeout=30):
+    """Until the sink is connected, and has connected and subscribed that often since its start."""
     wait_until(lambda: _running(varve) and varve.metric('varve_mqtt_connected', sink=name) == 1 and
-               varve.metric('varve_mqtt_connects_total', sink=name) > 0, timeout, 'sink %s is connected' % name)
+               varve.metric('varve_mqtt_connects_total', sink=name) >= connects, timeout, 'sink %s is connected' % name)
+
+
+def position(varve, name='edge'):
+    """In a stopped store: the number of the sink's next message; all before it are in the store. Numbers begin with 1."""
+    found = [int(p['next']) for p in varve.inspect()['positions'] if p.get('sink') == name]
+    if len(found) != 1:
+        raise ProgramFailed('%d positions of sink %s' % (len(found), name))
+    return found[0]
 
 
 def wait_durable(varve, messages, name='edge', timeout=120):
-    """Until the sink has handed over that many messages since its start, and the spool is empty: all of it is in the store."""
-    def counts():
-        m = varve.metrics()
-
-        def get(metric):
-            return sum(v for (n, have), v in m.items() if n == metric and ('sink', name) in have)
-        return get('varve_sink_messages_total'), get('varve_spool_bytes'), get('varve_spool_next_lsn')
+    """Until the sink has taken in that many messages since Varve's start, and they are in the store's files."""
     try:
-        wait_until(lambda: _running(varve) and counts()[0] >= messages, timeout, '%d messages taken in' % messages, 0.1)
+        wait_until(lambda: _running(varve) and varve.metric('varve_sink_messages_total', sink=name) >= messages, timeout,
+                   '%d messages of sink %s taken in' % (messages, name), 0.05)
     except TimedOut as e:
-        raise TimedOut('%s: %d messages, %d bytes of spool, next LSN %d' % (e, *counts())) from None
+        shown = ('varve_sink_messages_total', 'varve_mqtt_received_messages_total', 'varve_spool_bytes', 'varve_spool_next_lsn', 'varve_mqtt_held_pubacks')
+        raise TimedOut('%s: %s' % (e, ', '.join('%s %d' % (m, varve.metric(m, sink=name)) for m in shown))) from None
     varve.flush()
 
 

@@ -218,6 +218,46 @@ static void trap_disk_fails(void **state)
     node_close(&n);
 }
 
+/* Clean stops in the middle of a stream: the broker has read every PUBACK before the connection ends, so that
+ * nothing comes twice. */
+static void stop_in_the_stream(enum mqtt_version version)
+{
+    struct node n;
+    const char *name = unique("stop");
+    char topic[128];
+    const size_t count = 40000;
+    node_open(&n, name, 1);
+    n.options.version = version;
+    node_connect(&n); /* makes the session */
+    (void)node_stop(&n);
+    snprintf(topic, sizeof topic, "%s/x", name);
+    publish(topic, 1, "m", 0, count, 100);
+    for (size_t stops = 0; stops < 8; stops++) {
+        node_connect(&n);
+        clock_sleep_ms(40 + 20 * (int64_t)stops);
+        int64_t took = node_stop(&n);
+        if (took > 4000)
+            fail_msg("stop took %d ms", (int)took);
+    }
+    node_connect(&n);
+    assert_true(node_wait_rows(&n, count, 60000));
+    clock_sleep_ms(500);
+    assert_int_equal(assert_none_missing(&n, "m", count), 0);
+    node_close(&n);
+}
+
+static void trap_stop_in_the_stream_v5(void **state)
+{
+    (void)state;
+    stop_in_the_stream(MQTT_VERSION_5);
+}
+
+static void trap_stop_in_the_stream_v311(void **state)
+{
+    (void)state;
+    stop_in_the_stream(MQTT_VERSION_311);
+}
+
 const struct CMUnitTest disk_traps[] = {
     cmocka_unit_test(trap_spool_full),
     cmocka_unit_test(trap_qos0_at_a_full_spool),
@@ -226,9 +266,9 @@ const struct CMUnitTest disk_traps[] = {
 const size_t disk_traps_count = sizeof disk_traps / sizeof *disk_traps;
 
 const struct CMUnitTest held_traps[] = {
-    cmocka_unit_test(trap_puback_waits_for_the_fsync),
-    cmocka_unit_test(trap_stuck_disk),
-    cmocka_unit_test(trap_keepalive_over_a_slow_disk),
+    cmocka_unit_test(trap_puback_waits_for_the_fsync), cmocka_unit_test(trap_stuck_disk),
+    cmocka_unit_test(trap_keepalive_over_a_slow_disk), cmocka_unit_test(trap_stop_in_the_stream_v5),
+    cmocka_unit_test(trap_stop_in_the_stream_v311),
 };
 const size_t held_traps_count = sizeof held_traps / sizeof *held_traps;
 
