@@ -52,6 +52,8 @@ static struct intake_worker *worker_new(struct intake *in, const char *sink_name
     struct ingest *ing = of_intake(in);
     struct intake_worker *w = xcalloc(1, sizeof *w);
     w->writer = storage_writer_new(ing->storage);
+    if (decoder->name_is_apart)
+        storage_writer_set_name_apart(w->writer);
     w->decoder = decoder;
     w->options = options;
     w->counters = intake_counters_take(&ing->counters, sink_name);
@@ -117,20 +119,17 @@ static enum storage_row_fate move_window(struct intake_worker *w, int64_t timest
     return ROW_ADDED;
 }
 
-/* They win over the payload's own, as VictoriaMetrics' extra_label does. */
-static void add_extra_labels(struct label_list *list, const struct rendered_labels *extra)
+/* After the payload's own, as VictoriaMetrics' extra_label: of equal names the last one counts, but both of
+ * them towards the limits. */
+static void add_extra_labels(struct label_list *list, const struct rendered_labels *extra, bool name_is_apart)
 {
-    for (size_t i = 0; i < extra->count; i++) {
-        const struct label *e = &extra->labels[i];
-        size_t kept = 0;
-        for (size_t k = 0; k < list->count; k++) {
-            const struct label *l = &list->labels[k];
-            if (l->name.len != e->name.len || memcmp(l->name.data, e->name.data, e->name.len) != 0)
-                list->labels[kept++] = *l;
-        }
-        list->count = kept;
-        label_list_add(list, e->name, e->value);
-    }
+    struct label name = {0};
+    if (name_is_apart)
+        name = list->labels[--list->count];
+    for (size_t i = 0; i < extra->count; i++)
+        label_list_add(list, extra->labels[i].name, extra->labels[i].value);
+    if (name_is_apart)
+        label_list_add(list, name.name, name.value);
 }
 
 /* The series of a field that the cache doesn't know, or knows as refused on another day. */
@@ -143,7 +142,7 @@ static struct series_slot *look_up_series(struct intake_worker *w, struct series
     label_list_clear(&w->labels);
     if (w->decoder->labels(w->options, key, field, &w->labels, &reason) == 0) {
         if (w->extra)
-            add_extra_labels(&w->labels, w->extra);
+            add_extra_labels(&w->labels, w->extra, w->decoder->name_is_apart);
         size_t count = w->labels.count;
         while (w->metric_labels_capacity < count)
             GROW(w->metric_labels, w->metric_labels_capacity, w->metric_labels_capacity);

@@ -91,6 +91,10 @@ enum storage_row_fate { ROW_ADDED, ROW_TOO_OLD, ROW_TOO_NEW };
 /* The time limits of rows now: [min, max] in ms (format 10.6). Fixed by begin. */
 void storage_writer_limits(const struct storage_writer *w, int64_t *ret_min_ms, int64_t *ret_max_ms);
 
+/* Of series asked for from here on, the last label is the name and isn't one of those whose number is limited
+ * (series/metric_name.h: name_is_apart). The owner's thread. */
+void storage_writer_set_name_apart(struct storage_writer *w);
+
 /* The series of these labels, registered in the index for the day of timestamp_ms, which must be within the
  * limits. *ret_series stays valid for the life of the store. ERR_INVALID with *ret_reason if they break a
  * limit. Takes a lock: called on a miss of the caller's own cache, that is for a new series or a new (series,

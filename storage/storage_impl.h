@@ -29,6 +29,7 @@ struct storage_writer {
     struct storage *st;
     struct mutex lock; /* RANK_WRITER: held from begin to end, and by whoever takes the shards */
     struct storage_writer *next;
+    bool name_is_apart;            /* the owner's: see storage_writer_set_name_apart */
     _Atomic uint64_t rows_waiting; /* rows_since_flush as of the last end, to look at without the lock */
     /* Locked: */
     struct month_shard *shards;

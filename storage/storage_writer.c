@@ -119,12 +119,19 @@ int storage_writer_hand_over(struct storage_writer *w, const void *key, uint32_t
     return r;
 }
 
+void storage_writer_set_name_apart(struct storage_writer *w)
+{
+    w->name_is_apart = true;
+}
+
 int storage_writer_series(struct storage_writer *w, const struct metric_label *labels, size_t labels_count,
                           int64_t timestamp_ms, uint32_t *ret_series, const char **ret_reason)
 {
     struct error error = {0};
-    int r = series_lookup_resolve(w->st->lookup, labels, labels_count, timestamp_ms, ret_series, ret_reason,
-                                  &error);
+    const struct metric_name_limits *limits =
+        w->name_is_apart ? &metric_name_limits_name_apart : &metric_name_limits_default;
+    int r = series_lookup_resolve(w->st->lookup, labels, labels_count, limits, timestamp_ms, ret_series,
+                                  ret_reason, &error);
     if (r < 0 && r != ERR_INVALID) {
         *ret_reason = "index_damaged";
         storage_fail(w->st, &error);

@@ -48,6 +48,9 @@ step fuzz-long     full  fuzz    7200 "10 minutes of fuzzing each"  @PYTHON@ tes
 step build-release quick -       900  "gcc, as installed"                          build release
 step unit-release  quick release 600  "unit tests of what is installed"            unit release
 step install       quick release 120  "cmake --install, and the program it puts in place" check_install
+step quickstart    quick release 300  "the quick start with MQTT, a kill -9 in it" sh config/quickstart.sh --varve @BUILD@/src/varve --seconds 8
+step quickstart-kafka quick release 300 "the same with Kafka"   sh config/quickstart.sh --kafka --varve @BUILD@/src/varve --seconds 8
+step systemd       full  release 600  "varve.service under a real systemd, as installed" bash tests/real/systemd/run.sh @BUILD@
 # Against real servers. A new one is a line here.
 step influx        quick asan    600  "influx decoder beside stock VictoriaMetrics, under ASan" influx_oracle @BUILD@ 2000
 step influx-long   full  dev     3600 "the same with 50,000 groups of lines"       influx_oracle @BUILD@ 50000
@@ -69,6 +72,14 @@ step full-disk     quick release 300  "the disk is full and freed again, twice, 
                                                      @PYTHON@ tests/real/full_disk.py --build @BUILD@ --cycles 2
 step full-disk-long full release 900  "the same, ten times"     @PYTHON@ tests/real/full_disk.py --build @BUILD@ --cycles 10
 step full-disk-ext4 full release 900  "the same on ext4"        @PYTHON@ tests/real/full_disk.py --build @BUILD@ --cycles 10 --fs ext4
+step mqtt-kill     quick release+dev 600 "kill -9 at random moments and fault points: nothing that MQTT's PUBACK went out for is missing" \
+                                                     @PYTHON@ tests/real/mqtt_kill.py --build @BUILD@ --fault-build @ROOT@/dev --kills 3
+step mqtt-kill-long full release+dev 1800 "the same, 20 times, and that PUBACKs sent too early are found" \
+                                                     @PYTHON@ tests/real/mqtt_kill.py --build @BUILD@ --fault-build @ROOT@/dev --kills 20 --proof
+step mqtt-powercut quick dev     600  "the power is lost: nothing that MQTT's PUBACK went out for is missing" \
+                                                     @PYTHON@ tests/real/mqtt_powercut.py --build @BUILD@ --cuts 2 --points 8
+step mqtt-powercut-long full dev 3600 "the same 12 times at more points, and the fsyncs that it would miss" \
+                                                     @PYTHON@ tests/real/mqtt_powercut.py --build @BUILD@ --cuts 12 --points 30 --rand 2 --proof
 step crashfs       full  -       300  "crashfs finds a store that forgets to sync" bash tests/testbed/crashfs/selftest.sh
 step broker-away   quick release 600  "Kafka away at start, in the middle, at the stop" \
                                                      @PYTHON@ tests/real/broker_away.py --build @BUILD@ --away 10
@@ -79,11 +90,19 @@ step snapshot-backup full release 1200 "the same, also through vmbackup and vmre
                                                      @PYTHON@ tests/real/snapshot.py --build @BUILD@ --vmbackup
 step bad-input     quick release 600  "bad input of every kind costs itself only"  @PYTHON@ tests/real/bad_input.py --build @BUILD@
 step bad-input-asan full asan    1200 "the same under ASan"     @PYTHON@ tests/real/bad_input.py --build @BUILD@
-step mqtt          full  dev     1200 "the MQTT sink against a real mosquitto"       bash tests/real/mqtt/traps.sh @BUILD@
+step mqtt          quick dev     300  "the MQTT sink against a real mosquitto"       bash tests/real/mqtt/traps.sh @BUILD@
+step mqtt-asan     full  asan    600  "the same under ASan"       bash tests/real/mqtt/traps.sh @BUILD@
+step mqtt-tsan     full  tsan    600  "the same under TSan"       bash tests/real/mqtt/traps.sh @BUILD@
 step kafka         quick dev     900  "the Kafka sink against real brokers"        bash tests/real/kafka/traps.sh @BUILD@
 step harness       full  release 900  "the harness finds what is different, and nothing else" \
                                                      @PYTHON@ tests/real/harness_check.py --build @BUILD@
 step bench-ingest  full  release 3600 "CPU, memory and bytes beside VictoriaMetrics" sh tests/bench/run.sh ingest --build @BUILD@
+step bench-remote-write full release 3600 "the same for remote write: CPU at most 0.30 of it" sh tests/bench/run.sh remote_write --build @BUILD@ --limit 0.30
+step bench-mqtt    full  release 3600 "MQTT beside a bare subscriber: at least 0.70 of it, also with slow fsyncs" sh tests/bench/run.sh mqtt --build @BUILD@ --limit 0.70
+
+# Steps that mostly wait (for groups to form, brokers to start, times to run out): the last to run, LANES of them at a time.
+BESIDE="kafka mqtt snapshot full-disk broker-away bad-input kill powercut"
+LANES=2
 
 # ---------------------------------------------------------------- what the steps call
 build() { # PRESET
@@ -92,7 +111,7 @@ build() { # PRESET
 
 unit() { # PRESET: all of ctest but the lint, which is a step of its own
   local log=$WORK/ctest-$1 rc=0
-  ctest --test-dir "$BUILD_ROOT/$1" --no-tests=error --output-on-failure -LE '^lint$' -j "$JOBS" 2>&1 | tee "$log" || rc=1
+  ctest --test-dir "$BUILD_ROOT/$1" --no-tests=error --output-on-failure -LE '^lint$' -j $((2 * JOBS)) 2>&1 | tee "$log" || rc=1
   local failed total skipped
   failed=$(sed -n 's/.* \([0-9]*\) tests* failed out of \([0-9]*\).*/\1/p' "$log")
   total=$(sed -n 's/.* \([0-9]*\) tests* failed out of \([0-9]*\).*/\2/p' "$log")
@@ -125,7 +144,8 @@ check_install() {
   local to
   to=$(mktemp -d) || return 1
   DESTDIR=$to cmake --install "$BUILD_ROOT/release" --prefix /usr && "$to/usr/bin/varve" --version &&
-    { find "$to" -name varve.service | grep . || { echo "no varve.service in what was installed"; false; }; }
+    { [ -x "$to$(sed -n 's/^ExecStart=\([^ ]*\) .*/\1/p' "$(find "$to" -name varve.service)")" ] ||
+      { echo "varve.service isn't there, or starts a program that isn't"; false; }; }
   local rc=$?
   rm -rf "$to"
   return $rc
@@ -168,31 +188,27 @@ fi
 # ---------------------------------------------------------------- surroundings
 WORK=$(mktemp -d "${TMPDIR:-/tmp}/varve-tests.XXXXXX") || exit 1
 LOGS=$BUILD_ROOT/test-logs
-mkdir -p "$WORK/tmp" "$LOGS"
+mkdir -p "$LOGS"
 rm -f "$LOGS"/*.log
-# All that the steps start inherits these: what outlives them is found by the mark, and what they forget to delete lies in TMPDIR.
-export TMPDIR=$WORK/tmp VARVE_TEST_RUN=$WORK PYTHONDONTWRITEBYTECODE=1
+export PYTHONDONTWRITEBYTECODE=1
 export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=1:strict_string_checks=1}
 export UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1}
 export TSAN_OPTIONS=${TSAN_OPTIONS:-suppressions=$ROOT/tests/doubles/tsan.supp:second_deadlock_stack=1:halt_on_error=1}
-export CTEST_PARALLEL_LEVEL=$JOBS
-CHILD=""
 
-left_running() { # pids of processes that carry this run's mark and outlive this look
-  local file pid files
-  files=$(grep -zlxF "VARVE_TEST_RUN=$WORK" /proc/[0-9]*/environ 2>/dev/null)
-  for file in $files; do
+# All that a step starts inherits VARVE_TEST_RUN=$WORK/NAME: what outlives it is found by this mark, and what it forgets to
+# delete lies in TMPDIR=$WORK/NAME.
+left_running() { # MARK: pids of processes that carry it, or one below it, and outlive this look
+  local file pid
+  for file in $(grep -zlE "^VARVE_TEST_RUN=$1(/|\$)" /proc/[0-9]*/environ 2>/dev/null); do
     pid=${file#/proc/} pid=${pid%/environ}
     [ "$pid" = $$ ] || [ "$pid" = "$BASHPID" ] || [ ! -d "/proc/$pid" ] || echo "$pid"
   done
 }
 clean_up() {
   local pid
-  if [ -n "$CHILD" ]; then
-    kill -TERM "$CHILD" 2>/dev/null
-    wait "$CHILD" 2>/dev/null
-  fi
-  for pid in $(left_running); do kill -KILL "$pid" 2>/dev/null; done
+  for pid in $(jobs -p); do kill -TERM "$pid" 2>/dev/null; done
+  wait
+  for pid in $(left_running "$WORK"); do kill -KILL "$pid" 2>/dev/null; done
   rm -rf "$WORK"
 }
 trap clean_up EXIT
@@ -208,59 +224,86 @@ fi
 # ---------------------------------------------------------------- running
 PASSED=0 FAILED=0 FAILED_STEPS=() BEGIN=$SECONDS
 declare -A BUILT=()
+export -f build unit fetch_testbed influx_oracle decode_oracle check_install
+export BUILD_ROOT JOBS WORK
 
-count() { # NAME LOG RC: adds what the step's last line says, or one test
-  local line p=0 f=0
-  line=$(grep -xE '[0-9]+ passed, [0-9]+ failed' "$2" | tail -n 1)
-  if [ -n "$line" ]; then
-    p=${line%% *} f=${line#*, } f=${f%% *}
-    [ "$3" = 0 ] || [ "$f" != 0 ] || f=1
-    [ "$((p + f))" != 0 ] || f=1
-  elif [ "$3" = 0 ]; then p=1; else f=1; fi
-  PASSED=$((PASSED + p)) FAILED=$((FAILED + f))
-  [ "$f" = 0 ] || FAILED_STEPS+=("$1")
-  STEP_LINE="$p passed, $f failed"
-  [ "$f" = 0 ]
-}
-
-clear_up_after() { # ends and removes what a step has left; prints what that was
+clear_up_after() { # NAME: ends and removes what a step has left; prints what that was
   local pid left files
-  left=$(left_running)
-  files=$(find "$WORK/tmp" -mindepth 1 -maxdepth 1)
+  left=$(left_running "$WORK/$1")
+  files=$(find "$WORK/$1" -mindepth 1 -maxdepth 1)
   for pid in $left; do
     echo "process $pid: $(tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline" | cut -c1-150)"
     kill -KILL "$pid" 2>/dev/null
   done
   [ -z "$files" ] || printf '%s\n' "$files"
-  find "$WORK/tmp" -mindepth 1 -delete
+  rm -rf "${WORK:?}/$1"
 }
 
-run() { # NAME SECONDS HEADING COMMAND-LINE WRAP: one step with its log, time and count
-  local log=$LOGS/$1.log start=$SECONDS rc=0 left
-  printf '== %-16s %s\n' "$1" "$3"
-  # A process group of its own, so that the time limit reaches everything in it; CHILD is what Ctrl-C passes on to.
-  export -f build unit fetch_testbed influx_oracle decode_oracle check_install
-  export BUILD_ROOT JOBS WORK PYTHON
-  timeout -k 20 "$2" $5 bash -c "$4" >"$log" 2>&1 </dev/null &
-  CHILD=$!
-  wait "$CHILD" || rc=$?
-  CHILD=""
-  [ $rc != 124 ] && [ $rc != 137 ] || echo "run.sh: ended after its limit of $2 s" >>"$log"
-  left=$(clear_up_after)
-  if count "$1" "$log" $rc; then
-    if [ -n "$left" ]; then # a step that failed may well have been cut short
-      FAILED=$((FAILED + 1))
-      FAILED_STEPS+=("$1")
-      printf '   %-16s FAILED  %4d s   %s, but it left behind:\n' "$1" $((SECONDS - start)) "$STEP_LINE"
-      printf '%s\n' "$left" | sed 's/^/   | /'
-      return 1
-    fi
-    printf '   %-16s ok      %4d s   %s\n' "$1" $((SECONDS - start)) "$STEP_LINE"
+execute() { # NAME SECONDS COMMAND-LINE WRAP: one step; its log, what it has left, and "rc seconds" in files
+  local start=$SECONDS rc=0 child=""
+  trap 'kill -TERM "$child" 2>/dev/null; wait "$child"; exit 130' TERM
+  trap - EXIT
+  mkdir -p "$WORK/$1"
+  # A process group of its own, so that the time limit reaches everything in it; TERM is passed on to it.
+  # shellcheck disable=SC2086 -- the wrapper is several words or none
+  TMPDIR=$WORK/$1 VARVE_TEST_RUN=$WORK/$1 timeout -k 20 "$2" $4 bash -c "$3" >"$LOGS/$1.log" 2>&1 </dev/null &
+  child=$!
+  wait "$child" || rc=$?
+  [ $rc != 124 ] && [ $rc != 137 ] || echo "run.sh: ended after its limit of $2 s" >>"$LOGS/$1.log"
+  clear_up_after "$1" >"$WORK/$1.left"
+  echo "$rc $((SECONDS - start))" >"$WORK/$1.part"
+  mv "$WORK/$1.part" "$WORK/$1.done"
+}
+
+report() { # NAME: counts what the step's last line says, or one test; and prints it
+  local log=$LOGS/$1.log rc=1 seconds=0 line p=0 f=0
+  read -r rc seconds <"$WORK/$1.done"
+  line=$(grep -xE '[0-9]+ passed, [0-9]+ failed' "$log" | tail -n 1)
+  if [ -n "$line" ]; then
+    p=${line%% *} f=${line#*, } f=${f%% *}
+    [ "$rc" = 0 ] || [ "$f" != 0 ] || f=1
+    [ "$((p + f))" != 0 ] || f=1
+  elif [ "$rc" = 0 ]; then p=1; else f=1; fi
+  if [ $f = 0 ] && [ -s "$WORK/$1.left" ]; then # a step that failed may well have been cut short
+    f=1
+    printf '   %-16s FAILED  %4d s   %d passed, but it left behind:\n' "$1" "$seconds" "$p"
+    sed 's/^/   | /' "$WORK/$1.left"
+  elif [ $f = 0 ]; then
+    printf '   %-16s ok      %4d s   %d passed\n' "$1" "$seconds" "$p"
   else
-    printf '   %-16s FAILED  %4d s   %s (exit %d); the end of %s:\n' "$1" $((SECONDS - start)) "$STEP_LINE" $rc "${log#"$ROOT"/}"
+    printf '   %-16s FAILED  %4d s   %d passed, %d failed (exit %d); the end of %s:\n' "$1" "$seconds" "$p" "$f" "$rc" "${log#"$ROOT"/}"
     tail -n 150 "$log" | sed 's/^/   | /'
-    return 1
   fi
+  PASSED=$((PASSED + p)) FAILED=$((FAILED + f))
+  [ "$f" = 0 ] || FAILED_STEPS+=("$1")
+  [ "$f" = 0 ]
+}
+
+run() { # NAME SECONDS HEADING COMMAND-LINE WRAP: one step, waited for
+  printf '== %-16s %s\n' "$1" "$3"
+  execute "$1" "$2" "$4" "$5" &
+  wait $!
+  report "$1"
+}
+
+RUNNING=()
+finish_one() { # waits for one of the steps that run beside each other
+  local name other rest=()
+  while :; do
+    for name in "${RUNNING[@]}"; do
+      [ ! -f "$WORK/$name.done" ] || break 2
+    done
+    wait -n
+  done
+  for other in "${RUNNING[@]}"; do [ "$other" = "$name" ] || rest+=("$other"); done
+  RUNNING=(${rest[@]+"${rest[@]}"})
+  report "$name"
+}
+run_beside() { # as run, but only started, if need be after another has ended
+  while [ ${#RUNNING[@]} -ge $LANES ]; do finish_one; done
+  printf '== %-16s %s\n' "$1" "$3"
+  execute "$1" "$2" "$4" "$5" &
+  RUNNING+=("$1")
 }
 
 built() { # PRESET+PRESET...: makes the builds unless this run has tried already
@@ -282,29 +325,36 @@ if ! sh config/install-deps.sh test; then
   exit 1
 fi
 PYTHON=$(bash tests/testbed/python.sh) || { echo "0 passed, 1 failed"; exit 1; }
-export PATH
+export PATH PYTHON
 
-for i in "${!NAMES[@]}"; do
-  wanted "$i" || continue
-  name=${NAMES[i]} preset=${PRESETS[i]} wrapper=""
+start() { # INDEX HOW: makes the build that the step needs, then runs it
+  local i=$1 name=${NAMES[$1]} preset=${PRESETS[$1]} wrapper="" command
   if [[ $name == build-* ]]; then
     preset=${name#build-}
-    [ -z "${BUILT[$preset]:-}" ] || continue
+    [ -z "${BUILT[$preset]:-}" ] || return
     BUILT[$preset]=ok
     run "$name" "${LIMITS[i]}" "${HEADINGS[i]}" "${COMMANDS[i]}" "" || BUILT[$preset]=failed
-    continue
+    return
   fi
   if [ "$preset" != - ] && ! built "$preset"; then
     printf '== %-16s %s\n   %-16s FAILED  because the build %s did\n' "$name" "${HEADINGS[i]}" "$name" "$preset"
     FAILED=$((FAILED + 1))
     FAILED_STEPS+=("$name")
-    continue
+    return
   fi
   case $preset in asan | tsan | fuzz) wrapper=${WRAPPER[*]:-} ;; esac
   command=${COMMANDS[i]//@BUILD@/$BUILD_ROOT/${preset%%+*}}
   command=${command//@ROOT@/$BUILD_ROOT}
-  run "$name" "${LIMITS[i]}" "${HEADINGS[i]}" "${command//@PYTHON@/$PYTHON}" "$wrapper"
+  "$2" "$name" "${LIMITS[i]}" "${HEADINGS[i]}" "${command//@PYTHON@/$PYTHON}" "$wrapper"
+}
+
+for i in "${!NAMES[@]}"; do
+  [[ " $BESIDE " == *" ${NAMES[i]} "* ]] || { wanted "$i" && start "$i" run; }
 done
+for i in "${!NAMES[@]}"; do
+  [[ " $BESIDE " == *" ${NAMES[i]} "* ]] && wanted "$i" && start "$i" run_beside
+done
+while [ ${#RUNNING[@]} -gt 0 ]; do finish_one; done
 
 echo
 echo "$((SECONDS - BEGIN)) s in all${FAILED_STEPS[*]:+; failed: ${FAILED_STEPS[*]}}"

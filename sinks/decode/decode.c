@@ -22,7 +22,7 @@ static int labels_influx(const struct decode_options *options, struct span key, 
 }
 
 static const struct decoder decoders[] = {
-    {.name = "influx", .decode = decode_influx, .labels = labels_influx},
+    {.name = "influx", .decode = decode_influx, .labels = labels_influx, .name_is_apart = true},
     {.name = "prometheus_remote_write", .decode = remote_write_decode, .labels = remote_write_labels},
     {.name = "json", .decode = json_decode, .labels = json_labels},
     {.name = "jsonline", .decode = jsonline_decode, .labels = jsonline_labels},

@@ -37,6 +37,10 @@ struct decoder {
      */
     int (*labels)(const struct decode_options *options, struct span key, struct span field,
                   struct label_list *ret_labels, const char **ret_reason);
+
+    /* labels puts __name__ last, and there it stays when labels are added: they can't replace it, and it
+     * isn't one of those whose number is limited. Stock's way with Influx lines (app/vminsert/influx). */
+    bool name_is_apart;
 };
 
 /* The decoder of that name, or NULL. */

@@ -1,6 +1,7 @@
 /* The commit thread: a group of messages to disk, then their PUBACKs out. */
 #include "sinks/mqtt/mqtt_internal.h"
 #include "src/base/clock.h"
+#include "src/base/fault_point.h"
 #include "src/base/log.h"
 
 /* So many milliseconds are given to a group to grow in: a small window of the broker's isn't slowed down, and
@@ -16,6 +17,7 @@ static bool release_pubacks(struct mqtt_sink *s)
     if (s->puback)
         is_left = mqtt_puback_release(s->puback, spool_durable_lsn(s->spool));
     mutex_unlock(&s->release_lock);
+    FAULT_POINT("mqtt_pubacks_sent");
     return is_left;
 }
 

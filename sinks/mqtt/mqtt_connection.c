@@ -12,6 +12,7 @@
 
 #include "sinks/mqtt/mqtt_resolve.h"
 #include "src/base/clock.h"
+#include "src/base/fault_point.h"
 #include "src/base/log.h"
 
 #define BACK_OFF_MIN_MS     500
@@ -20,7 +21,9 @@
 #define CONNECT_LIMIT_MS    15000 /* paho's own limit, and some more: it isn't always kept */
 #define RECOVER_WAIT_MAX_MS 2000  /* between two tries of a spool that has failed */
 #define ROOM_WAIT_MS        200
-#define RELEASE_WAIT_MS     500 /* at the stop, for PUBACKs of what is durable */
+#define FULL_REPEAT_MS      60000
+#define RELEASE_WAIT_MS     500  /* at the stop, for PUBACKs of what is durable */
+#define BROKER_WAIT_MS      1000 /* then, until the broker has read them */
 #define PIN_WAIT_MS         50
 
 struct connector {
@@ -28,6 +31,7 @@ struct connector {
     size_t address_index;
     int64_t back_off_ms;
     bool was_away; /* failures are logged once, until it's connected again */
+    int64_t full_said_ms;
     char last_why[256];
 };
 
@@ -154,7 +158,6 @@ static int begin_connection(struct mqtt_sink *s, struct error *reterr)
     mutex_lock(&s->lock);
     s->state = MQTT_CONNECTING;
     s->why[0] = '\0';
-    s->wants_disconnect = false;
     mutex_unlock(&s->lock);
     atomic_store(&s->refusing, false);
     (void)MQTTAsync_setCallbacks(s->handle, s, on_connection_lost, mqtt_message_arrived, NULL);
@@ -211,7 +214,9 @@ static int connect_once(struct connector *c, struct error *reterr)
     if (r == 0) {
         log_info("sink %s: connected with %s (%s), session %s", s->base.name, s->uri, address,
                  s->session_present ? "resumed" : "new");
+        FAULT_POINT("mqtt_connected");
         r = mqtt_subscribe_all(s, reterr);
+        FAULT_POINT("mqtt_subscribed");
     }
     return r;
 }
@@ -236,6 +241,17 @@ static void wait_while_connected(struct connector *c)
         c->back_off_ms = 0;
 }
 
+/* A spool that is filled faster than it's emptied is full again and again. */
+static void say_full(struct connector *c)
+{
+    int64_t now = clock_monotonic_ms();
+    if (c->full_said_ms && now - c->full_said_ms < FULL_REPEAT_MS)
+        return;
+    c->full_said_ms = now;
+    log_warning("sink %s: the spool in %s is full; the broker keeps the messages until there's room",
+                c->sink->base.name, c->sink->spool_path);
+}
+
 /* No connection before the spool takes messages again. True when told to stop. */
 static bool wait_for_spool(struct connector *c)
 {
@@ -251,10 +267,8 @@ static bool wait_for_spool(struct connector *c)
             wait_ms = wait_ms * 2 > RECOVER_WAIT_MAX_MS ? RECOVER_WAIT_MAX_MS : wait_ms * 2;
         } else if (spool_has_room(s->spool)) {
             return wait_for_stop(s, 0);
-        } else if (!is_said) {
-            log_warning("sink %s: the spool in %s is full; the broker keeps the messages until there's room",
-                        s->base.name, s->spool_path);
-            is_said = true;
+        } else {
+            say_full(c);
         }
         if (wait_for_stop(s, wait_ms))
             return true;
@@ -271,13 +285,42 @@ static int64_t next_back_off(struct connector *c)
     return c->back_off_ms / 2 + (int64_t)(random % (unsigned)(c->back_off_ms / 2 + 1));
 }
 
-/* What is durable is acknowledged before the connection ends, or it would all come again. */
+/* What is durable is acknowledged before the connection ends, and the broker has read that, or it would all
+ * come again. It sends on until its window is full of messages that were refused. */
 static void drain_pubacks(struct mqtt_sink *s)
 {
+    if (!s->handle)
+        return;
+    /* It takes paho's mutex, which callbacks run under: none that still takes messages is left after it. */
+    bool is_connected = MQTTAsync_isConnected(s->handle);
     int64_t deadline = clock_monotonic_ms() + RELEASE_WAIT_MS;
     while (s->puback && mqtt_puback_count(s->puback) && !spool_has_failed(s->spool) &&
            clock_monotonic_ms() < deadline)
         clock_sleep_ms(2);
+    if (is_connected && mqtt_puback_is_held())
+        mqtt_subscribe_await_broker(s, BROKER_WAIT_MS);
+}
+
+/* Connects, and stays so until the connection ends, is to be ended, or the sink is. */
+static void serve_connection(struct connector *c)
+{
+    struct mqtt_sink *s = c->sink;
+    struct error error = {0};
+    int r = connect_once(c, &error);
+    mutex_lock(&s->lock);
+    bool is_connected = s->state == MQTT_CONNECTED;
+    /* Full or failed before it had subscribed: the broker isn't to blame. */
+    bool is_to_end = is_connected && s->wants_disconnect;
+    mutex_unlock(&s->lock);
+    if (r < 0 && !is_to_end) {
+        if (r != ERR_CANCELLED)
+            note_failure(c, error.message);
+        return;
+    }
+    atomic_fetch_add(&s->connects, 1);
+    c->was_away = false;
+    if (is_connected)
+        wait_while_connected(c);
 }
 
 void mqtt_connection_main(void *arg)
@@ -285,24 +328,13 @@ void mqtt_connection_main(void *arg)
     struct connector c = {.sink = arg};
     struct mqtt_sink *s = arg;
     while (!wait_for_spool(&c)) {
-        struct error error = {0};
-        bool was_full = false;
-        atomic_store(&s->accepting, true);
-        int r = connect_once(&c, &error);
-        if (r == 0) {
-            atomic_fetch_add(&s->connects, 1);
-            c.was_away = false;
-            mutex_lock(&s->lock);
-            bool is_connected = s->state == MQTT_CONNECTED;
-            mutex_unlock(&s->lock);
-            if (is_connected)
-                wait_while_connected(&c);
-        } else if (r != ERR_CANCELLED) {
-            note_failure(&c, error.message);
-        }
         mutex_lock(&s->lock);
-        bool is_stopping = s->stopping;
-        was_full = s->wants_disconnect;
+        s->wants_disconnect = false;
+        mutex_unlock(&s->lock);
+        atomic_store(&s->accepting, true);
+        serve_connection(&c);
+        mutex_lock(&s->lock);
+        bool is_stopping = s->stopping, was_full = s->wants_disconnect;
         mutex_unlock(&s->lock);
         if (is_stopping || was_full) {
             atomic_store(&s->accepting, false);

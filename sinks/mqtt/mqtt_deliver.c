@@ -3,11 +3,13 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "sinks/decode/unpack.h"
 #include "sinks/mqtt/mqtt_internal.h"
 #include "src/base/alloc.h"
 #include "src/base/clock.h"
 #include "src/base/crc32c.h"
 #include "src/base/endian.h"
+#include "src/base/fault_point.h"
 #include "src/base/log.h"
 
 #define CHUNK_BYTES   (256 * 1024)
@@ -20,6 +22,7 @@
 struct delivery {
     struct mqtt_sink *sink;
     struct sample_batch batch;
+    struct unpacker unpacker;
     struct spool_reader reader;
     unsigned refusals;
 };
@@ -163,7 +166,9 @@ static void deliver_record(struct delivery *d, const struct spool_record *r)
                               .rest = match.rest,
                               .time_ms = r->arrival_ms};
     sample_batch_clear(&d->batch);
-    if (sub->decoder->decode(&sub->decode, &message, &d->batch, &reason) == DECODE_REJECT) {
+    if (unpack(&d->unpacker, message.payload, unpack_limit(s->max_packet_size), &message.payload, &reason) <
+            0 ||
+        sub->decoder->decode(&sub->decode, &message, &d->batch, &reason) == DECODE_REJECT) {
         reject(s, sub->worker, r, reason, 0, r->payload);
         return;
     }
@@ -171,15 +176,15 @@ static void deliver_record(struct delivery *d, const struct spool_record *r)
         const struct bad_line *b = &d->batch.bad_lines[i];
         reject(s, sub->worker, r, b->reason, b->line_number, b->line);
     }
+    if (sub->timestamp_from_record) {
+        for (size_t i = 0; i < d->batch.samples_count; i++)
+            d->batch.samples[i].timestamp_ms = TIMESTAMP_NONE;
+    }
     if (r->retained && s->retained == MQTT_RETAINED_TIMESTAMPED) {
         size_t before = d->batch.samples_count;
         drop_untimed(&d->batch);
         if (before && !d->batch.samples_count)
             atomic_fetch_add_explicit(&s->dropped_retained, 1, memory_order_relaxed);
-    }
-    if (sub->timestamp_from_record) {
-        for (size_t i = 0; i < d->batch.samples_count; i++)
-            d->batch.samples[i].timestamp_ms = TIMESTAMP_NONE;
     }
     if (!d->batch.samples_count)
         return;
@@ -187,22 +192,38 @@ static void deliver_record(struct delivery *d, const struct spool_record *r)
     in->ops->deliver(in, sub->worker, &d->batch, r->arrival_ms, sub->labels ? &sub->rendered : NULL);
 }
 
-/* The store has another position than we thought: go on from its own. */
+/* Goes on where the store does, which may be further back: it drops what isn't durable of all sources when
+ * one of them was lost to another node. Then nothing else would make us read it again. */
+static void follow_store(struct delivery *d)
+{
+    struct mqtt_sink *s = d->sink;
+    struct intake *in = s->intake;
+    struct sink_position p;
+    uint32_t key_len = (uint32_t)strlen(s->key);
+    uint64_t damaged = d->reader.damaged_total;
+    if (!in->ops->position(in, s->key, key_len, &p)) { /* no commit yet, so that nothing was trimmed either */
+        struct spool_stats stats;
+        spool_get_stats(s->spool, &stats);
+        p = position_after(NULL, stats.first_lsn);
+        in->ops->set_position(in, s->key, key_len, &p);
+    }
+    if (p.next == d->reader.next_lsn)
+        return;
+    log_info("sink %s: reading on from the store's position, message %" PRIu64
+             " of the spool instead of %" PRIu64,
+             s->base.name, p.next, d->reader.next_lsn);
+    spool_reader_release(&d->reader);
+    spool_reader_init(&d->reader, s->spool, p.next);
+    d->reader.damaged_total = damaged;
+}
+
 static void hand_over_refused(struct delivery *d, uint64_t from, const struct error *error)
 {
     struct mqtt_sink *s = d->sink;
-    struct sink_position p;
     atomic_fetch_add(&s->hand_overs_refused, 1);
-    log_error("sink %s: the store refuses messages from %" PRIu64
-              ": %s; reading on from the store's position",
-              s->base.name, from, error->message);
-    if (s->intake->ops->position(s->intake, s->key, (uint32_t)strlen(s->key), &p))
-        from = p.next;
-    uint64_t damaged = d->reader.damaged_total;
-    spool_reader_release(&d->reader);
-    spool_reader_init(&d->reader, s->spool, from);
-    d->reader.damaged_total = damaged;
+    log_error("sink %s: the store refuses messages from %" PRIu64 ": %s", s->base.name, from, error->message);
     clock_sleep_ms(ERROR_WAIT_MS);
+    follow_store(d);
 }
 
 /* Workers are bound to decoders, and the messages of a range may need several: the first claims the range,
@@ -218,10 +239,12 @@ static void deliver_chunk(struct delivery *d, uint64_t from)
     for (size_t i = 0; i < s->workers_count; i++)
         in->ops->begin(in, s->workers[i]);
     int r = in->ops->hand_over(in, s->workers[0], s->key, (uint32_t)strlen(s->key), from, &to, &error);
+    FAULT_POINT("mqtt_handed_over");
     for (size_t i = 0; r == 0 && i < count; i++)
         deliver_record(d, &d->reader.records[i]);
     for (size_t i = s->workers_count; i-- > 0;)
         in->ops->end(in, s->workers[i]);
+    FAULT_POINT("mqtt_delivered");
     if (r < 0)
         hand_over_refused(d, from, &error);
     else
@@ -238,8 +261,12 @@ static void run(struct delivery *d)
             clock_sleep_ms(PAUSE_WAIT_MS);
             continue;
         }
-        if (!spool_wait_durable(s->spool, d->reader.next_lsn, IDLE_WAIT_MS) ||
-            atomic_load(&s->intake_stopped))
+        if (!spool_wait_durable(s->spool, d->reader.next_lsn, IDLE_WAIT_MS)) {
+            if (!atomic_load(&s->intake_stopped))
+                follow_store(d);
+            continue;
+        }
+        if (atomic_load(&s->intake_stopped))
             continue;
         uint64_t from = d->reader.next_lsn, damaged = d->reader.damaged_total;
         int r = spool_reader_read(&d->reader, CHUNK_BYTES, &error);
@@ -269,6 +296,7 @@ void mqtt_deliver_main(void *arg)
     run(&d);
     spool_reader_release(&d.reader);
     sample_batch_release(&d.batch);
+    unpacker_release(&d.unpacker);
     mutex_lock(&s->lock);
     s->reader_stopped = true;
     cond_broadcast(&s->changed);

@@ -110,6 +110,10 @@ void mqtt_connect_options_release(struct mqtt_connect_options *o);
 /* mqtt_subscribe.c: after a connect: unsubscribes filters that left the configuration, subscribes the rest,
  * waits for the answers. ERR_IO when the connection didn't last that long. */
 int mqtt_subscribe_all(struct mqtt_sink *s, struct error *reterr);
+/* Waits, at most timeout_ms, until the broker has processed what was sent to it: it answers in order, so it's
+ * asked to UNSUBSCRIBE what isn't subscribed. A socket that is closed with something unread in it resets the
+ * connection, and a broker that sees this doesn't read on. */
+void mqtt_subscribe_await_broker(struct mqtt_sink *s, int64_t timeout_ms);
 /* Frees what the last call left; after MQTTAsync_destroy. */
 void mqtt_subscribe_forget(struct mqtt_sink *s);
 

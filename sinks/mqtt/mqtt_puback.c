@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "src/base/alloc.h"
+#include "src/base/fault_point.h"
 #include "src/base/mutex.h"
 
 /* At most so many are sent before paho's threads get their mutex back. */
@@ -232,6 +233,7 @@ bool mqtt_puback_release(struct mqtt_puback *a, uint64_t durable_lsn)
             }
             (void)__real_MQTTPacket_send_puback(a->mqtt_version, h.packet_id, a->net, a->client_id);
             drop_first(a);
+            FAULT_POINT("mqtt_puback_sent");
         }
         MQTTAsync_unlock_mutex(mqttasync_mutex);
     }

@@ -5,6 +5,7 @@
 #include "sinks/mqtt/mqtt_internal.h"
 #include "src/base/alloc.h"
 #include "src/base/clock.h"
+#include "src/base/fault_point.h"
 #include "src/base/log.h"
 
 #define STOP_INTAKE_MS 1000
@@ -39,8 +40,10 @@ static void acknowledge(struct sink *base)
 {
     struct mqtt_sink *s = mqtt_sink_of(base);
     struct sink_position p;
-    if (s->spool && s->intake->ops->durable_position(s->intake, s->key, (uint32_t)strlen(s->key), &p))
+    if (s->spool && s->intake->ops->durable_position(s->intake, s->key, (uint32_t)strlen(s->key), &p)) {
+        FAULT_POINT("mqtt_before_trim");
         spool_trim(s->spool, p.next);
+    }
 }
 
 static void stop_intake(struct sink *base)

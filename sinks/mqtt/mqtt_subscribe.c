@@ -15,6 +15,9 @@
 
 #define ANSWER_TIMEOUT_MS 15000
 
+/* Never subscribed, and no topic of anybody's: brokers keep $ for themselves. */
+#define NOBODYS_FILTER "$varve/none"
+
 /* retainHandling of MQTT 5: retained messages with a new subscription only, or never. */
 enum { RETAIN_IF_NEW = 1, RETAIN_NEVER = 2 };
 
@@ -115,11 +118,14 @@ static bool is_configured(const struct mqtt_sink *s, const char *filter)
     return false;
 }
 
-static int wait_for_answers(struct mqtt_sink *s, struct error *reterr)
+/* True when all have come. Also returns when the connection is gone or, unless it's ending anyway, is to go.
+ */
+static bool wait_for_answers(struct mqtt_sink *s, int64_t timeout_ms, bool is_ending)
 {
-    int64_t deadline = clock_monotonic_ms() + ANSWER_TIMEOUT_MS;
+    int64_t deadline = clock_monotonic_ms() + timeout_ms;
     mutex_lock(&s->lock);
-    while (s->acks_awaited && s->state == MQTT_CONNECTED && !s->stopping && !s->wants_disconnect) {
+    while (s->acks_awaited && s->state == MQTT_CONNECTED &&
+           (is_ending || (!s->stopping && !s->wants_disconnect))) {
         int64_t left = deadline - clock_monotonic_ms();
         if (left <= 0)
             break;
@@ -127,7 +133,13 @@ static int wait_for_answers(struct mqtt_sink *s, struct error *reterr)
     }
     bool is_done = !s->acks_awaited;
     mutex_unlock(&s->lock);
-    return is_done ? 0 : error_set(reterr, ERR_IO, "the broker doesn't answer SUBSCRIBE");
+    return is_done;
+}
+
+void mqtt_subscribe_await_broker(struct mqtt_sink *s, int64_t timeout_ms)
+{
+    if (request(s, NOBODYS_FILTER, 0, true) == 0)
+        (void)wait_for_answers(s, timeout_ms, true);
 }
 
 int mqtt_subscribe_all(struct mqtt_sink *s, struct error *reterr)
@@ -151,8 +163,8 @@ int mqtt_subscribe_all(struct mqtt_sink *s, struct error *reterr)
     }
     for (size_t i = 0; r == 0 && i < s->subscriptions_count; i++)
         r = request(s, s->subscriptions[i].filter, s->subscriptions[i].qos, false);
-    if (r == 0)
-        r = wait_for_answers(s, reterr);
+    if (r == 0 && !wait_for_answers(s, ANSWER_TIMEOUT_MS, false))
+        r = error_set(reterr, ERR_IO, "the broker doesn't answer SUBSCRIBE");
     else if (r == ERR_IO && reterr && !reterr->code)
         error_set(reterr, ERR_IO, "the connection was lost while subscribing");
     if (r == 0 && known.count != wanted.count)

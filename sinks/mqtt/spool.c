@@ -12,6 +12,8 @@
 
 /* Memory for what the disk hasn't taken yet. */
 #define PENDING_MAX (32u * 1024 * 1024)
+/* Bytes of a last segment whose records are all stored: a larger one gives its place on the disk back. */
+#define TAIL_MAX (64u * 1024)
 
 void spool_close(struct spool *s)
 {
@@ -109,6 +111,7 @@ static int begin_file(struct spool *s, uint64_t lsn) REQUIRES(s->io_lock)
     }
     s->fd = fd;
     s->seed = seed;
+    FAULT_POINT("spool_begun");
     return 0;
 }
 
@@ -162,6 +165,7 @@ static int write_locked(struct spool *s, struct error *reterr) REQUIRES(s->io_lo
     if (s->writing.len == 0)
         return 0;
 
+    FAULT_POINT("spool_before_write");
     int r = write_out(s, first);
     mutex_lock(&s->lock);
     if (r < 0)
@@ -186,12 +190,24 @@ int spool_write(struct spool *s, struct error *reterr)
     return r;
 }
 
+/* Whether all of the last segment is below what was trimmed, and it's worth a new one. */
+static bool is_last_done(const struct spool *s) REQUIRES(s->lock)
+{
+    return s->files_count && s->trimmed_lsn >= s->written_lsn && s->durable_lsn == s->written_lsn &&
+           s->files[s->files_count - 1].bytes > TAIL_MAX;
+}
+
+static bool is_commit_due(const struct spool *s) REQUIRES(s->lock)
+{
+    return !s->failed && (s->next_lsn != s->durable_lsn || is_last_done(s));
+}
+
 bool spool_wait_appended(struct spool *s, int64_t timeout_ms)
 {
     mutex_lock(&s->lock);
-    if (s->failed || s->next_lsn == s->durable_lsn)
+    if (!is_commit_due(s))
         (void)cond_wait_ms(&s->appended, &s->lock, timeout_ms);
-    bool is_due = !s->failed && s->next_lsn != s->durable_lsn;
+    bool is_due = is_commit_due(s);
     mutex_unlock(&s->lock);
     return is_due;
 }
@@ -199,7 +215,19 @@ bool spool_wait_appended(struct spool *s, int64_t timeout_ms)
 int spool_commit(struct spool *s, struct error *reterr)
 {
     mutex_lock(&s->io_lock);
+    mutex_lock(&s->lock);
+    uint64_t trimmed = s->trimmed_lsn, written = s->written_lsn;
+    bool is_done = !s->failed && is_last_done(s);
+    if (is_done)
+        s->trimmed_lsn = 0; /* tried once, or it would be tried all the time while it fails */
+    mutex_unlock(&s->lock);
+    if (is_done && s->fd >= 0) {
+        (void)close(s->fd);
+        s->fd = -1;
+    }
     int r = write_locked(s, reterr);
+    if (r == 0 && is_done && s->fd < 0) /* nothing was written */
+        (void)begin_file(s, written);
     int fd = s->fd;
     mutex_lock(&s->lock);
     uint64_t end = s->written_lsn, durable = s->durable_lsn;
@@ -236,6 +264,8 @@ int spool_commit(struct spool *s, struct error *reterr)
     s->stats.commits_total++;
     cond_broadcast(&s->advanced);
     mutex_unlock(&s->lock);
+    if (is_done)
+        spool_trim(s, trimmed);
     return 0;
 }
 
@@ -362,6 +392,11 @@ void spool_trim(struct spool *s, uint64_t lsn)
     uint64_t *gone = NULL;
     size_t n = 0, capacity = 0;
     mutex_lock(&s->lock);
+    if (lsn > s->trimmed_lsn) {
+        s->trimmed_lsn = lsn;
+        if (is_last_done(s))
+            cond_broadcast(&s->appended);
+    }
     while (n + 1 < s->files_count && s->files[n + 1].first_lsn <= lsn &&
            s->files[n + 1].first_lsn <= s->durable_lsn) {
         GROW(gone, n, capacity);
@@ -380,6 +415,7 @@ void spool_trim(struct spool *s, uint64_t lsn)
         char name[SPOOL_SEGMENT_NAME_SIZE];
         spool_segment_name(gone[i], name);
         (void)s->fs->remove(s->fs, s->dir_fd, name);
+        FAULT_POINT("spool_trimmed");
     }
     free(gone);
 }

@@ -65,7 +65,8 @@ int spool_append(struct spool *spool, const struct spool_record *record, bool is
 /* Writes what was appended to the page cache, without an fsync. */
 int spool_write(struct spool *spool, struct error *reterr);
 
-/* Waits until something is to be committed, at most timeout_ms. */
+/* Waits until something is to be committed (records, or a new segment because the last one is to be trimmed),
+ * at most timeout_ms. */
 bool spool_wait_appended(struct spool *spool, int64_t timeout_ms);
 /* Makes everything appended before the call durable. */
 int spool_commit(struct spool *spool, struct error *reterr);
@@ -86,7 +87,8 @@ void spool_wake(struct spool *spool);
  * first append. */
 void spool_skip_to(struct spool *spool, uint64_t lsn);
 
-/* Removes segments all of whose records are below lsn. */
+/* Removes segments all of whose records are below lsn; the last one, with the next commit, once nothing at
+ * all is left above lsn, unless it's small. */
 void spool_trim(struct spool *spool, uint64_t lsn);
 
 /* Whether it's below three quarters of its bound: room to go on after it was full. */

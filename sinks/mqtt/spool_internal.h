@@ -29,6 +29,7 @@ struct spool {
     struct buffer pending;
     uint64_t next_lsn, written_lsn, durable_lsn;
     uint64_t wakes;
+    uint64_t trimmed_lsn; /* the highest that spool_trim was given */
     bool failed;
     struct spool_file *files;
     size_t files_count, files_capacity;
@@ -36,7 +37,7 @@ struct spool {
     struct spool_stats stats; /* totals only */
 };
 
-/* Reads what the directory holds into an otherwise empty spool. */
-int spool_load(struct spool *s, struct error *reterr);
+/* Reads what the directory, at path, holds into an otherwise empty spool. */
+int spool_load(struct spool *s, const char *path, struct error *reterr);
 
 #endif

@@ -11,6 +11,7 @@
 #include "sinks/mqtt/spool_internal.h"
 #include "src/base/alloc.h"
 #include "src/base/cleanup.h"
+#include "src/base/fault_point.h"
 
 #define ID_FILE          "spool-id"
 #define SEGMENTS_WANTED  16
@@ -32,6 +33,36 @@ static int make_directories(const char *path, struct error *reterr)
         if (!c)
             return 0;
     }
+}
+
+/* Makes the directory's name durable, and those of the directories above it: which of them are new isn't
+ * known, as a killed process may have made them. Ends at the first that can't be read; one of a file system
+ * that can't sync, or isn't written to, holds nothing new. */
+static int sync_above(const struct spool_fs *fs, const char *path, struct error *reterr)
+{
+    _cleanup_free_ char *copy = xstrdup(path);
+    size_t len = strlen(copy);
+    int r = 0;
+    while (r == 0 && len) {
+        while (len > 1 && copy[len - 1] == '/')
+            len--;
+        while (len && copy[len - 1] != '/')
+            len--;
+        copy[len] = '\0';
+        const char *parent = len ? copy : ".";
+        int fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (fd < 0)
+            break;
+        r = fs->sync_dir(fs, fd);
+        (void)close(fd);
+        if (r == -EINVAL || r == -EROFS)
+            r = 0;
+        if (r < 0)
+            return error_set_errno(reterr, -r, "spool: cannot fsync %s", parent);
+        if (len == 1)
+            break;
+    }
+    return 0;
 }
 
 static int read_id(struct spool *s, struct error *reterr)
@@ -220,6 +251,8 @@ static int open_last(struct spool *s, struct error *reterr)
     }
     if (found.end < size)
         r = s->fs->truncate(s->fs, found.fd, found.end);
+    if (found.end < size)
+        FAULT_POINT("spool_cut");
     if (r == 0)
         r = s->fs->sync_data(s->fs, found.fd);
     if (r < 0) {
@@ -234,7 +267,7 @@ static int open_last(struct spool *s, struct error *reterr)
     return 0;
 }
 
-int spool_load(struct spool *s, struct error *reterr)
+int spool_load(struct spool *s, const char *path, struct error *reterr)
 {
     int r = list_files(s, reterr);
     if (r < 0)
@@ -243,8 +276,11 @@ int spool_load(struct spool *s, struct error *reterr)
     if (r == ERR_NOT_FOUND && s->files_count)
         return error_set(reterr, ERR_CORRUPT, "spool: segments but no %s; move them away, or bring it back",
                          ID_FILE);
-    if (r == ERR_NOT_FOUND)
-        r = make_id(s, reterr);
+    if (r == ERR_NOT_FOUND) { /* with an id, the spool's directory has been made durable */
+        r = sync_above(s->fs, path, reterr);
+        if (r == 0)
+            r = make_id(s, reterr);
+    }
     for (size_t i = 0; r == 0 && i + 1 < s->files_count; i++)
         r = sync_file(s, s->files[i].first_lsn, reterr);
     s->next_lsn = 1;
@@ -282,7 +318,7 @@ int spool_open(struct spool **ret, const struct spool_options *options, struct e
     mutex_init(&s->lock, RANK_LEAF);
     cond_init(&s->appended);
     cond_init(&s->advanced);
-    r = spool_load(s, reterr);
+    r = spool_load(s, options->path, reterr);
     if (r < 0) {
         spool_close(s);
         return error_prefix(reterr, r, "%s", options->path);

@@ -274,10 +274,10 @@ static int resolve_locked(struct series_lookup *l, int64_t timestamp_ms, uint32_
 }
 
 int series_lookup_resolve(struct series_lookup *l, const struct metric_label *labels, size_t labels_count,
-                          int64_t timestamp_ms, uint32_t *ret_series, const char **ret_reason,
-                          struct error *reterr)
+                          const struct metric_name_limits *limits, int64_t timestamp_ms, uint32_t *ret_series,
+                          const char **ret_reason, struct error *reterr)
 {
-    enum metric_name_fault fault = metric_name_check(labels, labels_count, &metric_name_limits_default);
+    enum metric_name_fault fault = metric_name_check(labels, labels_count, limits);
     int r = 0;
     mutex_lock(&l->lock);
     if (fault == METRIC_NAME_OK) {

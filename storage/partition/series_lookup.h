@@ -24,8 +24,8 @@ void series_lookup_free(struct series_lookup *l);
 /* The handle of these labels, registered for the day of timestamp_ms. ERR_INVALID with a reason (static text)
  * if they break a limit; ERR_CORRUPT if the month's index can't be read. */
 int series_lookup_resolve(struct series_lookup *l, const struct metric_label *labels, size_t labels_count,
-                          int64_t timestamp_ms, uint32_t *ret_series, const char **ret_reason,
-                          struct error *reterr);
+                          const struct metric_name_limits *limits, int64_t timestamp_ms, uint32_t *ret_series,
+                          const char **ret_reason, struct error *reterr);
 /* Makes sure of a known handle's index rows for that day. */
 int series_lookup_register(struct series_lookup *l, uint32_t series, int64_t timestamp_ms,
                            struct error *reterr);

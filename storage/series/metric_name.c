@@ -15,7 +15,9 @@
 #define ROW_OVERHEAD_MAX 34
 
 const struct metric_name_limits metric_name_limits_default = {
-    .labels_max = 40, .label_name_max = 256, .label_value_max = 4096, .group_counts = true};
+    .labels_max = 40, .label_name_max = 256, .label_value_max = 4096};
+const struct metric_name_limits metric_name_limits_name_apart = {
+    .labels_max = 40, .label_name_max = 256, .label_value_max = 4096, .name_is_apart = true};
 
 static bool is_group(const struct metric_label *label)
 {
@@ -29,16 +31,14 @@ static bool is_group(const struct metric_label *label)
 enum metric_name_fault metric_name_check(const struct metric_label *labels, size_t count,
                                          const struct metric_name_limits *limits)
 {
-    size_t present = 0, counted = 0;
+    size_t present = 0;
     for (size_t i = 0; i < count; i++) {
-        if (labels[i].value_len == 0)
-            continue;
-        present++;
-        counted += limits->group_counts || !is_group(&labels[i]);
+        present += labels[i].value_len > 0;
     }
     if (present == 0)
         return METRIC_NAME_NO_LABELS;
-    if (limits->labels_max && counted > limits->labels_max)
+    size_t apart = limits->name_is_apart && labels[count - 1].value_len > 0;
+    if (limits->labels_max && present - apart > limits->labels_max)
         return METRIC_NAME_TOO_MANY_LABELS;
     for (size_t i = 0; i < count; i++) {
         if (labels[i].value_len == 0)

@@ -37,12 +37,14 @@ struct metric_name_limits {
     uint32_t labels_max;      /* counted without empty values, duplicates included; 0: no limit */
     uint32_t label_name_max;  /* bytes; 0: no limit */
     uint32_t label_value_max; /* bytes, the group's too; 0: no limit */
-    bool group_counts;        /* whether the group is one of the labels counted. Stock: not for Influx lines
-                                 (request_handler.go checks tags and group apart), else yes */
+    bool name_is_apart;       /* the last label isn't counted: the name of Influx lines, which stock's
+                                 app/vminsert/influx checks by itself, and adds after all tags */
 };
 
 /* Stock's defaults: 40 labels, names of 256 bytes, values of 4,096. */
 extern const struct metric_name_limits metric_name_limits_default;
+/* The same with name_is_apart. */
+extern const struct metric_name_limits metric_name_limits_name_apart;
 
 enum metric_name_fault {
     METRIC_NAME_OK,

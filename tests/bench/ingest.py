@@ -57,28 +57,37 @@ def data_bytes(directory):
 
 
 class Load:
-    """The messages, in a file."""
+    """The messages, in a file, and how each program is told of their format."""
 
     def __init__(self, scope, name, options):
         self.path = scope.path('load.frames')
-        fields = 100
-        if name == 'churn':
-            hosts, steps = 10000, max(1, options.samples // 1000000)
+        self.remote_write = name == 'remote_write'
+        if self.remote_write:
+            self.format, self.codec = 'prometheus_remote_write', 'none'       # they're snappy already
+            self.http_path, self.http_headers = '/api/v1/write', {'Content-Encoding': 'snappy', 'Content-Type': 'application/x-protobuf'}
+            hosts, fields, step_ms = 250, 400, 15000
         else:
-            hosts, steps = 1000, max(1, options.samples // 100000)
-        step_ms = 10000
+            self.format, self.codec = 'influx', options.codec
+            self.http_path, self.http_headers = '/write', {}
+            hosts, fields, step_ms = 10000 if name == 'churn' else 1000, 100, 10000
+        self.series = hosts * fields
+        steps = max(1, options.samples // self.series)
         now = int(time.time() * 1000)
         start = now - steps * step_ms - 60000
         if start // 86400000 != now // 86400000:       # not over midnight: it would be two days of index rows
             start = now // 86400000 * 86400000 - 43200000
-        program = scope.compile(os.path.join(ROOT, 'tests', 'bench', 'influx_load.c'))
-        args = [program, *map(str, (hosts, fields, options.fields_per_line, options.lines, steps, step_ms, start, options.partitions, options.seed))]
+        if self.remote_write:
+            program = scope.compile(os.path.join(ROOT, 'tests', 'bench', 'remote_write_load.c'), 'snappy')
+            args = (hosts, steps, step_ms, start, options.partitions, 500, 2000, options.seed)
+        else:
+            program = scope.compile(os.path.join(ROOT, 'tests', 'bench', 'influx_load.c'))
+            args = (hosts, fields, options.fields_per_line, options.lines, steps, step_ms, start, options.partitions, options.seed)
         with open(self.path, 'wb') as out:
-            r = subprocess.run(args, stdout=out, stderr=subprocess.PIPE, check=True)
-        self.samples, self.messages, self.bytes = map(int, r.stderr.split())
-        self.series = hosts * fields
-        say('%s: %d samples of %d series in %d messages, %.1f bytes a sample' %
-            (name, self.samples, self.series, self.messages, self.bytes / self.samples))
+            r = subprocess.run([program, *map(str, args)], stdout=out, stderr=subprocess.PIPE, check=True)
+        self.samples, self.messages, self.bytes, *unpacked = map(int, r.stderr.split())
+        say('%s: %d samples of %d series in %d messages, %.1f bytes a sample%s' %
+            (name, self.samples, self.series, self.messages, self.bytes / self.samples,
+             ', %.1f before snappy' % (unpacked[0] / self.samples) if unpacked else ''))
 
     def payloads(self):
         with open(self.path, 'rb') as f:
@@ -103,7 +112,7 @@ class Result:
 
 def rows_of(stock, load):
     """How many samples a stock server finds: a benchmark of a program that loses some means nothing."""
-    data = stock.query('sum(count_over_time({host!=""}[2d]))', int(time.time()) + 60)['result']
+    data = stock.query('sum(count_over_time({__name__!=""}[2d]))', int(time.time()) + 60)['result']
     rows = int(float(data[0]['value'][1])) if data else 0
     if rows != load.samples:
         raise ProgramFailed('%s holds %d of %d samples' % (stock.name, rows, load.samples))
@@ -113,7 +122,7 @@ def run_varve(scope, options, kafka, load, program, number):
     directory = scope.path('varve-%d' % number)
     group = 'bench-%d' % number
     extra = {'threads': options.threads} if options.threads > 1 else {}
-    varve = Varve(scope, options.build, directory, [sink(kafka.brokers, TOPIC, group, **extra)], name='varve-%d' % number, storage={'flush_interval': '5s'})
+    varve = Varve(scope, options.build, directory, [sink(kafka.brokers, TOPIC, group, format=load.format, **extra)], name='varve-%d' % number, storage={'flush_interval': '5s'})
     begin = time.monotonic()
     varve.start()
     varve.wait_durable(kafka, group, TOPIC, 600)
@@ -146,7 +155,7 @@ def run_peer(scope, load, program, number):
     stock = Stock(scope, directory, 'peer-%d' % number, program=program, flags=['-memory.allowedPercent=60', '-search.maxSamplesPerQuery=4000000000']).start()
     begin = time.monotonic()
     for payload in load.payloads():
-        stock.http.post('/write', payload)
+        stock.http.post(load.http_path, payload, load.http_headers)
     seconds = time.monotonic() - begin
     time.sleep(6)                               # its in-memory parts go to disk after 5 s
     cpu = wait_idle(stock.process)
@@ -163,7 +172,7 @@ def run_peer(scope, load, program, number):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('name', choices=('ingest', 'churn', 'open'))
+    parser.add_argument('name', choices=('ingest', 'churn', 'open', 'remote_write'))
     parser.add_argument('--build', required=True)
     parser.add_argument('--samples', type=int)
     parser.add_argument('--rounds', type=int, default=3)
@@ -173,9 +182,10 @@ def main():
     parser.add_argument('--threads', type=int, default=1, help='consumers of the sink')
     parser.add_argument('--codec', default='lz4')
     parser.add_argument('--seed', type=int, default=1)
+    parser.add_argument('--limit', type=float, help='fail when ratio.cpu is above it')
     parser.add_argument('--peer-only', action='store_true', help='only the stock server: to check the load itself')
     options = parser.parse_args()
-    options.samples = options.samples or {'ingest': 15000000, 'churn': 2000000, 'open': 2000000}[options.name]
+    options.samples = options.samples or {'ingest': 15000000, 'churn': 2000000, 'open': 2000000, 'remote_write': 10000000}[options.name]
     if options.name == 'open':
         options.rounds = 1
     with Scope('bench', keep_logs_in=options.build) as scope:
@@ -185,9 +195,9 @@ def main():
         if not options.peer_only:
             kafka = Kafka(scope).start()
             kafka.create(TOPIC, options.partitions)
-            kafka.produce(TOPIC, load.path, codec=options.codec)
+            kafka.produce(TOPIC, load.path, codec=load.codec)
             log = sum(os.path.getsize(p) for n in range(options.partitions) for p in kafka.log_segments(TOPIC, n))
-            say('seed %d; produced, %.2f bytes a sample in the topic (%s)' % (options.seed, log / load.samples, options.codec))
+            say('seed %d; produced, %.2f bytes a sample in the topic (%s)' % (options.seed, log / load.samples, load.codec))
         for number in range(1, options.rounds + 1):
             if not options.peer_only:
                 result, open_s = run_varve(scope, options, kafka, load, program, number)
@@ -217,6 +227,10 @@ def main():
         print('ratio.bytes_per_sample: %.4f' % (median(own, 'bytes') / median(peer, 'bytes')))
     if opens:
         print('varve.open_s: %.3f' % opens[0])
+    if options.limit is not None:
+        ratio = median(own, 'cpu_per_m') / median(peer, 'cpu_per_m')
+        if ratio > options.limit:
+            raise ProgramFailed('ratio.cpu is %.4f, and may be %.2f' % (ratio, options.limit))
 
 
 if __name__ == '__main__':

@@ -3,9 +3,12 @@
 #
 #   ingest   Kafka (lz4, influx, 100 lines a message, 1,000 hosts x 100 fields) into the store, beside a stock VictoriaMetrics over HTTP
 #   churn    the same with a million series that are all new
+#   remote_write  Kafka (Prometheus remote write 1.0, snappy, 500-2,000 samples a request, 100,000 series) beside the same over HTTP
+#   mqtt     durable QoS 1 intake from a mosquitto beside a bare paho subscriber; also with 5 ms added to every fsync
 #   open     how long Varve takes to open a store of 100,000 series
-# options: --build DIR (default: build/release, built first), --samples N, --rounds N, --fields-per-line N, --partitions N, --threads N
-# Not built yet: remote_write, merge, mqtt.
+# options: --build DIR (default: build/release, built first), --samples N, --rounds N, --fields-per-line N, --partitions N, --threads N, --limit RATIO
+# of mqtt: --messages N, --receive-maximum N, and --limit is the least ratio
+# Not built yet: merge.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
@@ -17,8 +20,9 @@ name=${1:-}
 [ -n "$name" ] || usage
 shift
 case $name in
-  ingest | churn | open) ;;
-  remote_write | merge | mqtt)
+  ingest | churn | open | remote_write) program=ingest.py ;;
+  mqtt) program=mqtt.py ;;
+  merge)
     echo "run.sh: $name: not built yet" >&2
     exit 2 ;;
   *) usage ;;
@@ -31,4 +35,4 @@ case " $* " in
     cmake --build build/release --target varve >&2
     set -- --build build/release "$@" ;;
 esac
-exec python3 "$here/ingest.py" "$name" "$@"
+exec python3 "$here/$program" "$name" "$@"

@@ -96,6 +96,11 @@ int storage_writer_hand_over(struct storage_writer *w, const void *key, uint32_t
     return 0;
 }
 
+void storage_writer_set_name_apart(struct storage_writer *w)
+{
+    w->st->name_is_apart = true;
+}
+
 int storage_writer_series(struct storage_writer *w, const struct metric_label *labels, size_t labels_count,
                           int64_t timestamp_ms, uint32_t *ret_series, const char **ret_reason)
 {

@@ -18,11 +18,12 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import workload
 from harness import report as reports
 from harness import stock as stocks
-from harness.compare import Difference, Export, answers, canonical, lists
+from harness.compare import Difference, Export, canonical, lists
+from harness.judge import Judge
 from harness.kafka import Kafka
 from harness.scope import Scope, wait_until
 from harness.stock import Stock
-from harness.varve import Varve, sink, vmread
+from harness.varve import Varve, sink
 
 TOPIC, GROUP = 'metrics', 'varve-e2e'
 METRICS = ('varve_kafka_lag', 'varve_sink_messages_total', 'varve_sink_rows_total', 'varve_rejected_total', 'varve_flush_duration_seconds',
@@ -51,68 +52,6 @@ def range_queries():
             'topk(3, last_over_time(cpu_load{%s}[1d]))' % clean]
 
 
-class Judge:
-    """Compares a directory of Varve's, opened by a stock server, with the second stock server."""
-
-    def __init__(self, report, scope, varve, peer, program, months):
-        self.report, self.scope, self.varve, self.peer, self.program = report, scope, varve, peer, program
-        self.start, self.end = months[0], months[1] + 29 * 86400
-
-    def compare(self, stage):
-        """Varve is stopped. Leaves the directory closed."""
-        check, peer = self.report.check, self.peer
-        peer.settle()
-        expected = Export(peer.export())
-        self.report.say('%s: %d rows in %d series' % (stage, expected.rows, len(expected.series)))
-        own = self.varve.export()
-        difference = Difference(own, expected)
-        check(not difference, stage + ': varve export equals', lambda: difference)
-        check(self.varve.command('verify', self.varve.dir).returncode == 0, stage + ': varve verify finds nothing')
-        try:
-            difference = Difference(vmread(self.scope, self.varve.dir), expected)
-            check(not difference, stage + ': vmread.py agrees', lambda: difference)
-        except Exception as e:      # the other comparisons say more about the fault
-            check(False, stage + ': vmread.py agrees', e)
-        stock = Stock(self.scope, self.varve.dir, 'stock-on-varve', program=self.program).start()
-        self.compare_servers(stage, stock, expected)
-        stock.stop()
-
-    def compare_servers(self, stage, stock, expected):
-        check, peer = self.report.check, self.peer
-        difference = Difference(Export(stock.export()), expected)
-        check(not difference, stage + ': export of the stock server equals', lambda: difference)
-        found, want = (sorted(map(canonical, s.series())) for s in (stock, peer))
-        check(found == want and len(want) >= len(expected.series), stage + ': /api/v1/series equals', lambda: lists(found, want))
-        names, want_names = stock.labels(), peer.labels()
-        check(names == want_names and names, stage + ': /api/v1/labels equals', lambda: lists(names, want_names))
-        # the whole time goes by the index of the table, a day by the index of that day
-        day = (self.start + 9 * 86400, self.start + 10 * 86400 - 1)
-        bad, compared = [], 0
-        for span in (None, day, (self.start, self.start + 28 * 86400)):
-            for name in want_names:
-                values, want_values = stock.label_values(name, span), peer.label_values(name, span)
-                compared += len(want_values)
-                if values != want_values:
-                    bad.append('%s in %s: %s' % (name, span, lists(values, want_values)))
-        check(not bad, '%s: %d values of %d labels equal' % (stage, compared, len(want_names)), '\n'.join(bad))
-        found, want = (sorted(map(canonical, s.series('{site!=""}', day))) for s in (stock, peer))
-        check(found == want, '%s: the %d series of one day equal' % (stage, len(want)), lambda: lists(found, want))
-        bad = []
-        queries = [(q, None) for q in instant_queries()] + [(q, 21600) for q in range_queries()]
-        empty = []
-        for text, step in queries:
-            if step:
-                one, other = (s.query_range(text, self.start, self.end, step) for s in (stock, peer))
-            else:
-                one, other = (s.query(text, self.end) for s in (stock, peer))
-            empty += [] if other['result'] else [text]
-            good, why = answers(one, other)
-            if not good:
-                bad.append('%s: %s' % (text, why))
-        check(not bad, '%s: %d queries have equal answers (%d empty)' % (stage, len(queries), len(empty)), '\n'.join(bad))
-        check(not empty, stage + ': each query finds something', '\n'.join(empty))
-
-
 def visible(report, varve, kafka, peer):
     """A row that arrives now is seen through the running Varve within 2 seconds, and so is its series."""
     now = int(time.time() * 1000)
@@ -133,17 +72,6 @@ def visible(report, varve, kafka, peer):
     peer.ingest([payload.encode()])
 
 
-def running_answers(report, varve, peer):
-    """The running Varve's own export of everything equals the peer's."""
-    varve.flush()
-    peer.settle()
-    difference = Difference(Export(varve.http.get('/api/v1/export', [('match[]', stocks.EVERYTHING), *stocks.FAR]).splitlines()), Export(peer.export()))
-    report.check(not difference, 'export of the running Varve equals', lambda: difference)
-    found, want = (sorted(map(canonical, s)) for s in
-                   (varve.http.json('/api/v1/series', [('match[]', stocks.EVERYTHING), *stocks.FAR])['data'], peer.series()))
-    report.check(found == want, '/api/v1/series of the running Varve equals', lambda: lists(found, want))
-
-
 def plausible_metrics(report, varve, load, messages):
     report.check(varve.http.answers('/health'), '/health answers')
     m = varve.metrics()
@@ -158,13 +86,6 @@ def plausible_metrics(report, varve, load, messages):
     report.same(varve.metric('varve_kafka_lag', sink='plant', topic=TOPIC), 0, 'the lag is 0')
     new = varve.metric('varve_new_series_total')
     report.check(load.series * 0.95 <= new <= load.series * 1.05 + 10, 'varve_new_series_total is plausible', '%d of %d' % (new, load.series))
-
-
-def stop(report, varve, what):
-    code, seconds = varve.stop()
-    report.check(code == 0 and seconds <= 10, '%s: SIGTERM ends it cleanly within 10 s (%.1f s)' % (what, seconds),
-                 'exit code %s\n%s' % (code, varve.process.output()[-1500:]))
-    report.check(not os.path.exists(os.path.join(varve.dir, 'restore-in-progress')), what + ': the guard is gone')
 
 
 def feed(report, kafka, varve, peer, load, stage):
@@ -189,7 +110,7 @@ def main(report, options):
         kafka.create(TOPIC, options.partitions)
         peer = Stock(scope, scope.path('peer'), 'peer', program=program).start()
         varve = Varve(scope, options.build, scope.path('store'), [sink(kafka.brokers, TOPIC, GROUP)], storage={'flush_interval': '2s'})
-        judge = Judge(report, scope, varve, peer, program, months)
+        judge = Judge(report, scope, varve, peer, program, months, instant_queries(), range_queries(), '{site!=""}')
         part = max(options.samples // 10, 1000)
 
         def load(seed, samples, first_step, tag=''):
@@ -202,16 +123,16 @@ def main(report, options):
         n = feed(report, kafka, varve, peer, first, 'first')
         plausible_metrics(report, varve, first, n)
         visible(report, varve, kafka, peer)
-        running_answers(report, varve, peer)
-        stop(report, varve, 'first')
+        judge.running_answers()
+        judge.stop('first')
         judge.compare('first')
 
         step = 4 * (options.samples // max(options.series, 1) + 2)
         varve.start()
         feed(report, kafka, varve, peer, load(options.seed, part, step), 'again, old series')
         feed(report, kafka, varve, peer, load(options.seed + 1, part // 2, 0, '2'), 'again, new series')
-        running_answers(report, varve, peer)
-        stop(report, varve, 'again')
+        judge.running_answers()
+        judge.stop('again')
         judge.compare('again')
 
         stock = Stock(scope, varve.dir, 'stock-merging', program=program).start()
@@ -226,8 +147,8 @@ def main(report, options):
         varve.start()
         feed(report, kafka, varve, peer, load(options.seed, part, 3 * step), 'after the stock server, old series')
         feed(report, kafka, varve, peer, load(options.seed + 3, part // 2, 0, '4'), 'after the stock server, new series')
-        running_answers(report, varve, peer)
-        stop(report, varve, 'after the stock server')
+        judge.running_answers()
+        judge.stop('after the stock server')
         judge.compare('after the stock server')
         peer.stop()
         scope.failed = report.failed > 0

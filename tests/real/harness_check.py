@@ -16,11 +16,12 @@ import workload
 from harness import report as reports
 from harness import stock as stocks
 from harness.compare import Difference, Export
+from harness.judge import Judge
 from harness.scope import Scope
 from harness.stock import Stock
 from harness.varve import vmread
 
-from e2e import Judge
+from e2e import instant_queries, range_queries
 
 
 class Own:
@@ -61,7 +62,7 @@ def main(report, options):
         one.flush()
         one.force_merge()
         one.stop()
-        judge = Judge(report, scope, Own(scope, one.dir), peer, program, months)
+        judge = Judge(report, scope, Own(scope, one.dir), peer, program, months, instant_queries(), range_queries(), '{site!=""}')
         judge.compare('equal servers')
         expected = Export(peer.export())
         report.check(expected.rows == load.samples - load.nans, 'every sample but NaN is there', '%d of %d, %d NaN' % (expected.rows, load.samples, load.nans))

@@ -25,17 +25,13 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from harness import report as reports
-from harness.scope import REPO, TESTBED, ProgramFailed, Scope, wait_until
+from harness.crashfs import MEMORY, Mount, crashstates, modes_of, programs
+from harness.scope import ProgramFailed, Scope
 from harness.varve import binary
-
-sys.path.insert(0, os.path.join(TESTBED, 'crashfs'))
-import crashstates
 
 JOBS = os.cpu_count() or 1
 SERIES, ROWS_PER_MESSAGE = 3, 4                 # store_writer's
 CLI_EVERY = 10                                  # states that the command-line tools are asked about too
-# Hundreds of small directories are made: a file system in memory does that ten times as fast as a disk.
-MEMORY = '/dev/shm' if os.access('/dev/shm', os.W_OK) else None
 SHOWN = 5                                       # failing states that are described
 
 # What is left out: patterns below the store.
@@ -61,45 +57,12 @@ OMISSIONS = (
 
 class Tools:
     def __init__(self, scope, build):
-        r = scope.run(['bash', os.path.join(TESTBED, 'crashfs', 'build.sh')], timeout=600)
-        paths = dict(line.split('=', 1) for line in r.stdout.decode().splitlines())
-        self.crashfs, self.nosync = paths['CRASHFS'], paths['NOSYNC']
+        self.crashfs, self.nosync = programs(scope)
         self.varve = binary(build)
         self.writer, self.checker = (os.path.join(build, 'tests', 'real', p) for p in ('store_writer', 'store_check'))
         for program in (self.writer, self.checker):
             if not os.access(program, os.X_OK):
                 raise ProgramFailed('%s: not built' % program)
-
-
-class Mount:
-    """with Mount(...) as m: crashfs over m.back, seen at m.mnt, recorded in m.journal."""
-
-    def __init__(self, scope, tools, name):
-        self.scope, self.tools, self.dir = scope, tools, scope.path(name)
-        self.back, self.mnt, self.journal = (os.path.join(self.dir, x) for x in ('back', 'mnt', 'journal'))
-        for d in (self.back, self.mnt):
-            os.makedirs(d, exist_ok=True)
-
-    def __enter__(self):
-        self.users = []
-        self.process = self.scope.spawn([self.tools.crashfs, self.back, self.mnt, self.journal], log=self.dir + '.log')
-        self.control = os.path.join(self.mnt, '.crashfs')
-        wait_until(lambda: os.path.exists(self.control) or not self.process.running(), 10, 'crashfs is mounted')
-        if not self.process.running():
-            raise ProgramFailed('crashfs: ' + self.process.output())
-        return self
-
-    def spawn(self, *args, **more):
-        """Scope.spawn of a program that works below the mount."""
-        self.users.append(self.scope.spawn(*args, **more))
-        return self.users[-1]
-
-    def __exit__(self, *_):
-        for p in self.users:
-            p.kill()
-        if subprocess.run(['fusermount3', '-u', self.mnt], stderr=subprocess.DEVNULL).returncode != 0:
-            subprocess.run(['fusermount3', '-uz', self.mnt])
-        self.process.wait(30)
 
 
 class Recording:
@@ -156,7 +119,7 @@ def record(scope, tools, chance, name, runs, before=None, omit=()):
 
     before: (directory, position) to begin with; omit: patterns of files whose fsync is left out.
     """
-    mount = Mount(scope, tools, name)
+    mount = Mount(scope, tools.crashfs, name)
     if before:
         shutil.copytree(before[0], mount.back, symlinks=True, dirs_exist_ok=True)
     with mount:
@@ -214,14 +177,6 @@ def check_state(tools, top, known, with_cli):
                        capture_output=True, timeout=120, env={**os.environ, 'LD_PRELOAD': tools.nosync})
     text = (r.stdout + r.stderr).decode('utf-8', 'replace').strip()
     return ('', int(text)) if r.returncode == 0 else ('exit %d: %s' % (r.returncode, text), None)
-
-
-def modes_of(seq, models, rand):
-    for model in models:
-        yield model, 'min'
-        for k in range(rand):
-            yield model, seq * 1000 + k
-    yield models[0], 'max'
 
 
 def check_points(tools, recording, points, scratch, models, rand, stop_after, keep, first):

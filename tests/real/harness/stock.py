@@ -1,6 +1,6 @@
 """A stock VictoriaMetrics v1.151.0: the judge of directories and of what a payload means."""
 import os
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from .http import Client
 from .scope import TESTBED, ProgramFailed, free_port, wait_until
@@ -70,6 +70,10 @@ class Stock:
                 batch, size = [], 0
         if batch:
             self._write(batch)
+
+    def write(self, path, body, params=(), headers=None):
+        """Any payload to the path of its format; params: pairs of the URL."""
+        self.http.post(path + ('?' + urlencode(params) if params else ''), body, headers)
 
     def _write(self, batch):
         self.http.post('/write', b'\n'.join(batch), {'Stream-Mode': '1'})

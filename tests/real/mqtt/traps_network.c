@@ -6,11 +6,6 @@
 
 #include "src/base/clock.h"
 
-static void set_broker(struct node *n, const char *scheme, const char *host, const char *port_variable)
-{
-    snprintf(n->broker, sizeof n->broker, "%s://%s:%s", scheme, host, need(port_variable));
-}
-
 static const char *tls_file(const char *name)
 {
     static char paths[8][256];
@@ -44,10 +39,10 @@ static void trap_websocket(void **state)
     (void)state;
     struct node n;
     node_open(&n, unique("ws"), 1);
-    set_broker(&n, "ws", "127.0.0.1", "MQTT_PORT_WS");
+    node_set_broker(&n, "ws", "127.0.0.1", "MQTT_PORT_WS");
     assert_works(&n);
     node_open(&n, unique("ws"), 1);
-    set_broker(&n, "ws", "localhost", "MQTT_PORT_WS");
+    node_set_broker(&n, "ws", "localhost", "MQTT_PORT_WS");
     n.options.version = MQTT_VERSION_311;
     assert_works(&n);
 }
@@ -57,13 +52,13 @@ static void trap_password(void **state)
     (void)state;
     struct node n;
     node_open(&n, unique("auth"), 1);
-    set_broker(&n, "mqtt", "localhost", "MQTT_PORT_AUTH");
+    node_set_broker(&n, "mqtt", "localhost", "MQTT_PORT_AUTH");
     n.options.username = "test";
     n.options.password = "test-secret";
     node_connect(&n);
     node_close(&n);
     node_open(&n, unique("auth"), 1);
-    set_broker(&n, "mqtt", "localhost", "MQTT_PORT_AUTH");
+    node_set_broker(&n, "mqtt", "localhost", "MQTT_PORT_AUTH");
     n.options.username = "test";
     n.options.password = "wrong";
     assert_refused(&n);
@@ -72,7 +67,7 @@ static void trap_password(void **state)
 static void tls_node(struct node *n, const char *host, const char *server_name, const char *ca)
 {
     node_open(n, unique("tls"), 1);
-    set_broker(n, "mqtts", host, "MQTT_PORT_TLS");
+    node_set_broker(n, "mqtts", host, "MQTT_PORT_TLS");
     n->options.tls_ca = ca ? tls_file(ca) : NULL;
     n->options.tls_server_name = server_name;
 }
@@ -112,14 +107,14 @@ static void trap_client_certificate(void **state)
     (void)state;
     struct node n;
     node_open(&n, unique("mtls"), 1);
-    set_broker(&n, "mqtts", "localhost", "MQTT_PORT_MTLS");
+    node_set_broker(&n, "mqtts", "localhost", "MQTT_PORT_MTLS");
     n.options.tls_ca = tls_file("ca.pem");
     n.options.tls_cert = tls_file("client.pem");
     n.options.tls_key = tls_file("client.key");
     node_connect(&n);
     node_close(&n);
     node_open(&n, unique("mtls"), 1);
-    set_broker(&n, "mqtts", "localhost", "MQTT_PORT_MTLS");
+    node_set_broker(&n, "mqtts", "localhost", "MQTT_PORT_MTLS");
     n.options.tls_ca = tls_file("ca.pem");
     node_start(&n);
     clock_sleep_ms(3000);
@@ -142,7 +137,7 @@ static void trap_slow_name(void **state)
     node_open(&fast, name, 1);
     node_connect(&fast);
     node_open(&slow, unique("slow"), 1);
-    set_broker(&slow, "mqtt", "slow.invalid", "MQTT_PORT");
+    node_set_broker(&slow, "mqtt", "slow.invalid", "MQTT_PORT");
     node_start(&slow);
     int64_t end = clock_monotonic_ms() + 8000;
     snprintf(topic, sizeof topic, "%s/x", name);
@@ -159,7 +154,7 @@ static void trap_slow_name(void **state)
     node_close(&slow);
 
     node_open(&slow, unique("slow"), 1); /* nor does anybody wait for it at the stop */
-    set_broker(&slow, "mqtt", "slow.invalid", "MQTT_PORT");
+    node_set_broker(&slow, "mqtt", "slow.invalid", "MQTT_PORT");
     node_start(&slow);
     clock_sleep_ms(200);
     assert_true(node_stop(&slow) < 4000);

@@ -61,6 +61,11 @@ void node_open(struct node *n, const char *name, int qos)
     node_subscribe(n, 0, filter, qos);
 }
 
+void node_set_broker(struct node *n, const char *scheme, const char *host, const char *port_variable)
+{
+    snprintf(n->broker, sizeof n->broker, "%s://%s:%s", scheme, host, need(port_variable));
+}
+
 void node_start(struct node *n)
 {
     struct error error = {0};

@@ -23,7 +23,7 @@ struct node {
     char client_id[64], broker[128], spool_path[256], filters[4][128];
 };
 
-/* The value of an environment variable that traps.sh sets. */
+/* The value of an environment variable that traps.sh sets; ends the program if it's missing. */
 const char *need(const char *name);
 /* A name that no other test uses. Static buffers, 64 at a time. */
 const char *unique(const char *prefix);
@@ -32,6 +32,8 @@ const char *unique(const char *prefix);
  * until it's started. */
 void node_open(struct node *n, const char *name, int qos);
 void node_subscribe(struct node *n, size_t index, const char *filter, int qos);
+/* Its broker: SCHEME://HOST:PORT, with the port that an environment variable names. */
+void node_set_broker(struct node *n, const char *scheme, const char *host, const char *port_variable);
 void node_start(struct node *n);
 /* Starts it, and waits until it has subscribed. */
 void node_connect(struct node *n);
@@ -59,8 +61,13 @@ size_t assert_none_missing(struct node *n, const char *prefix, size_t count);
  * the doubles. */
 size_t node_wait_all(struct node *n, const char *prefix, size_t count, int64_t timeout_ms);
 
-extern const struct CMUnitTest delivery_traps[], disk_traps[], network_traps[];
-extern const size_t delivery_traps_count, disk_traps_count, network_traps_count;
+/* Groups that traps.sh runs side by side, but for pace_traps, which measure. restart_traps have a broker of
+ * their own. Those of held_traps are about PUBACKs that wait for the fsync: not in builds that can't hold
+ * them. */
+extern const struct CMUnitTest delivery_traps[], restart_traps[], disk_traps[], held_traps[], pace_traps[],
+    network_traps[];
+extern const size_t delivery_traps_count, restart_traps_count, disk_traps_count, held_traps_count,
+    pace_traps_count, network_traps_count;
 
 /* What a process that is to be killed does: `mqtt_traps victim NAME`. */
 int victim_main(const char *name);

@@ -229,6 +229,57 @@ static void test_refused_series_cost_themselves_only(void **unused)
     tear_down(&f);
 }
 
+/* The name last, as Influx lines have it. */
+static int fake_labels_name_last(const struct decode_options *options, struct span key, struct span field,
+                                 struct label_list *ret, const char **ret_reason)
+{
+    (void)options;
+    (void)ret_reason;
+    label_list_add(ret, span_of("site", 4), key);
+    label_list_add(ret, span_of("__name__", 8), field);
+    return 0;
+}
+
+/* As stock's extra_label: after the payload's, whose labels of the same name stay (and count), and before a
+ * name that is apart. */
+static void test_extra_labels(void **unused)
+{
+    (void)unused;
+    static const struct decoder apart = {
+        .name = "fake", .labels = fake_labels_name_last, .name_is_apart = true};
+    static const struct decoder plain = {.name = "fake", .labels = fake_labels_name_last};
+    const struct label_set_text texts[] = {{"site", "$topic"}, {"__name__", "n"}};
+    struct rendered_labels extra = {0};
+    struct label_set *set;
+    assert_int_equal(label_set_compile(&set, texts, 2, 0, NULL), 0);
+    for (size_t i = 0; i < 2; i++) {
+        struct fixture f;
+        set_up(&f);
+        struct intake_worker *w = f.in->ops->worker_new(f.in, "plant", i ? &apart : &plain, NULL);
+        assert_int_equal(f.st.name_is_apart, i);
+        f.in->ops->begin(f.in, w);
+        for (size_t k = 0; k < 3; k++) { /* two topics, and the first again */
+            const struct message m = {.topic = span_of(k == 1 ? "t2" : "t1", 2)};
+            label_set_render(set, &m, &extra);
+            add_group(&f.batch, "a");
+            add_sample(&f.batch, "x", NOON, 1);
+            f.in->ops->deliver(f.in, w, &f.batch, 1, &extra);
+            sample_batch_clear(&f.batch);
+        }
+        f.in->ops->end(f.in, w);
+        assert_int_equal(f.st.series_count, 2);
+        assert_int_equal(f.st.series_calls, 2);
+        assert_string_equal(f.st.series[0], i ? "site=a;site=t1;__name__=n;__name__=x;"
+                                              : "site=a;__name__=x;site=t1;__name__=n;");
+        assert_string_equal(f.st.series[1], i ? "site=a;site=t2;__name__=n;__name__=x;"
+                                              : "site=a;__name__=x;site=t2;__name__=n;");
+        f.in->ops->worker_free(f.in, w);
+        tear_down(&f);
+    }
+    rendered_labels_release(&extra);
+    label_set_free(set);
+}
+
 static void test_positions(void **unused)
 {
     (void)unused;
@@ -361,6 +412,7 @@ int main(void)
         cmocka_unit_test(test_time_limits),
         cmocka_unit_test(test_record_time),
         cmocka_unit_test(test_refused_series_cost_themselves_only),
+        cmocka_unit_test(test_extra_labels),
         cmocka_unit_test(test_positions),
         cmocka_unit_test(test_pauses),
         cmocka_unit_test(test_counters_outlive_workers),

@@ -35,11 +35,35 @@ static void test_kafka(void **unused)
     buffer_release(&b);
 }
 
+#define SPOOL "00112233445566778899aabbccddeeff"
+
+static void test_mqtt(void **unused)
+{
+    (void)unused;
+    struct buffer b = {0};
+    assert_string_equal(text_of(&b, "field-1/mqtt/" SPOOL, 703),
+                        "field-1: mqtt spool " SPOOL " at message 703");
+    assert_string_equal(json_of(&b, "field-1/mqtt/" SPOOL, 703),
+                        "{\"key\":\"field-1/mqtt/" SPOOL
+                        "\",\"sink\":\"field-1\",\"type\":\"mqtt\",\"spool\":\"" SPOOL
+                        "\",\"next\":703,\"mark\":\"01ff\"}");
+    buffer_release(&b);
+}
+
 static void test_unknown(void **unused)
 {
     (void)unused;
     static const char *const keys[] = {"a/b",
                                        "plant/mqtt/X/t/1",
+                                       "plant/mqtt/0011",
+                                       "plant/mqtt/",
+                                       "plant/mqtt",
+                                       "plant/mqtt/" SPOOL "/",
+                                       "plant/mqtt/" SPOOL "0",
+                                       "plant/amqp/" SPOOL,
+                                       "plant/kafka/" SPOOL,
+                                       "plant/kafka/X/t/1/",
+                                       "/////////",
                                        "plant/kafka/X/t/",
                                        "plant/kafka/X/t/1x",
                                        "plant/kafka/X/t/1/2",
@@ -59,6 +83,7 @@ static void test_unknown(void **unused)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_kafka), cmocka_unit_test(test_unknown)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_kafka), cmocka_unit_test(test_mqtt),
+                                       cmocka_unit_test(test_unknown)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

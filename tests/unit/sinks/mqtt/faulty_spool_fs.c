@@ -1,6 +1,7 @@
 #include "tests/unit/sinks/mqtt/faulty_spool_fs.h"
 
 #include <errno.h>
+#include <sys/stat.h>
 
 #include "src/base/clock.h"
 
@@ -60,8 +61,15 @@ static int faulty_sync_data(const struct spool_fs *fs, int fd)
 
 static int faulty_sync_dir(const struct spool_fs *fs, int dir_fd)
 {
+    struct faulty_spool_fs *f = of(fs);
+    struct stat st;
     int r = fault(fs);
-    return r < 0 ? r : spool_fs_posix.sync_dir(fs, dir_fd);
+    if (r < 0)
+        return r;
+    int n = atomic_fetch_add(&f->dirs_synced_count, 1);
+    if (n < (int)(sizeof f->dirs_synced / sizeof *f->dirs_synced) && fstat(dir_fd, &st) == 0)
+        f->dirs_synced[n] = st.st_ino;
+    return spool_fs_posix.sync_dir(fs, dir_fd);
 }
 
 static int faulty_truncate(const struct spool_fs *fs, int fd, uint64_t size)

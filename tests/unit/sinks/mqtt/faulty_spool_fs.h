@@ -3,6 +3,7 @@
 #define VARVE_TESTS_UNIT_SINKS_MQTT_FAULTY_SPOOL_FS_H
 
 #include <stdatomic.h>
+#include <sys/types.h>
 
 #include "sinks/mqtt/spool_fs.h"
 
@@ -15,6 +16,8 @@ struct faulty_spool_fs {
     atomic_int short_writes; /* each write takes at most this many bytes; 0: all */
     atomic_int sync_ms;      /* each sync of data takes so long */
     atomic_int operations, syncs;
+    atomic_int dirs_synced_count;
+    ino_t dirs_synced[64]; /* directories synced so far, in this order */
 };
 
 void faulty_spool_fs_init(struct faulty_spool_fs *f);

@@ -231,6 +231,46 @@ static void test_a_large_group_is_trimmed(void **state)
     assert_int_equal(world_read(w, n + 1, "m", n), 1);
 }
 
+/* Once all of it is stored elsewhere, the disk gets back what a segment that isn't full has taken. */
+static void test_what_is_stored_leaves_the_disk(void **state)
+{
+    struct spool_world *w = *state;
+    struct spool_stats stats;
+    char name[64];
+    w->max_bytes = 64 << 20; /* segments of 4 MiB */
+    world_open(w);
+    for (unsigned i = 0; i < 1000; i++)
+        assert_int_equal(world_append(w, "m", i, 1000), 0);
+    world_commit(w);
+    spool_trim(w->spool, 1000); /* one isn't */
+    assert_false(spool_wait_appended(w->spool, 0));
+    spool_trim(w->spool, 1001);
+    assert_true(spool_wait_appended(w->spool, 0));
+    world_commit(w);
+    assert_false(spool_wait_appended(w->spool, 0));
+    spool_get_stats(w->spool, &stats);
+    assert_int_equal(stats.bytes, SPOOL_SEGMENT_HEADER_SIZE);
+    assert_int_equal(stats.segments, 1);
+    assert_int_equal(world_files(w, ".spool", name), 1);
+
+    for (unsigned i = 1000; i < 2000; i++) /* one comes in between */
+        assert_int_equal(world_append(w, "m", i, 1000), 0);
+    world_commit(w);
+    spool_trim(w->spool, 2001);
+    assert_int_equal(world_append(w, "m", 2000, 0), 0);
+    world_commit(w);
+    assert_int_equal(world_read(w, 2001, "m", 2000), 1);
+    spool_get_stats(w->spool, &stats);
+    assert_true(stats.bytes < 1000);
+
+    spool_trim(w->spool, 2002); /* a small rest isn't worth a new file */
+    assert_false(spool_wait_appended(w->spool, 0));
+    world_close(w);
+    world_open(w);
+    assert_int_equal(spool_durable_lsn(w->spool), 2002);
+    assert_int_equal(world_read(w, 2001, "m", 2000), 1);
+}
+
 static void test_skip_to(void **state)
 {
     struct spool_world *w = *state;
@@ -304,6 +344,38 @@ static void read_all(void *arg)
     spool_reader_release(&r);
 }
 
+/* A new spool's name is durable, with those of the directories made above it, before there's an id: one that
+ * is opened again has an id, and may rely on them. */
+static void test_directories_are_synced(void **state)
+{
+    struct spool_world *w = *state;
+    char path[4][96];
+    struct stat st;
+    struct spool_options options = {.path = path[3], .max_bytes = 1 << 20, .fs = &w->fs.fs};
+    struct spool *spool;
+    snprintf(path[0], sizeof path[0], "%s", w->dir);
+    snprintf(path[1], sizeof path[1], "%s/a", w->dir);
+    snprintf(path[2], sizeof path[2], "%s/a/b", w->dir);
+    snprintf(path[3], sizeof path[3], "%s/a/b/c/", w->dir);
+    for (int attempt = 0; attempt < 2; attempt++) {
+        /* The first one is cut short at its first change: what it has made may not be durable. */
+        atomic_store(&w->fs.fail_at, attempt == 0);
+        atomic_store(&w->fs.dirs_synced_count, 0);
+        assert_int_equal(spool_open(&spool, &options, NULL), attempt == 0 ? ERR_IO : 0);
+    }
+    spool_close(spool);
+    for (int i = 0; i < 3; i++) {
+        bool is_synced = false;
+        assert_int_equal(stat(path[i], &st), 0);
+        for (int k = 0; k < atomic_load(&w->fs.dirs_synced_count); k++)
+            is_synced |= w->fs.dirs_synced[k] == st.st_ino;
+        if (!is_synced)
+            fail_msg("%s was not synced", path[i]);
+    }
+    snprintf(path[0], sizeof path[0], "rm -r %s/a", w->dir);
+    assert_int_equal(system(path[0]), 0);
+}
+
 /* Callbacks append, the commit thread writes, the reader reads and trims, all at once. */
 static void test_threads(void **state)
 {
@@ -333,9 +405,12 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_bound_and_trim, spool_world_setup, spool_world_teardown),
         cmocka_unit_test_setup_teardown(test_a_large_group_is_trimmed, spool_world_setup,
                                         spool_world_teardown),
+        cmocka_unit_test_setup_teardown(test_what_is_stored_leaves_the_disk, spool_world_setup,
+                                        spool_world_teardown),
         cmocka_unit_test_setup_teardown(test_begun_too_early, spool_world_setup, spool_world_teardown),
         cmocka_unit_test_setup_teardown(test_skip_to, spool_world_setup, spool_world_teardown),
         cmocka_unit_test_setup_teardown(test_refused_directories, spool_world_setup, spool_world_teardown),
+        cmocka_unit_test_setup_teardown(test_directories_are_synced, spool_world_setup, spool_world_teardown),
         cmocka_unit_test_setup_teardown(test_threads, spool_world_setup, spool_world_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -48,7 +48,8 @@ uint32_t resolve(struct partition_world *world, const char *metric, const char *
     uint32_t series = UINT32_MAX;
     const char *reason = NULL;
     struct error error = {0};
-    if (series_lookup_resolve(world->lookup, labels, 2, timestamp_ms, &series, &reason, &error) < 0)
+    if (series_lookup_resolve(world->lookup, labels, 2, &metric_name_limits_default, timestamp_ms, &series,
+                              &reason, &error) < 0)
         fail_msg("%s: %s", host, error.message);
     return series;
 }

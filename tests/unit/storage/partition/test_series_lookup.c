@@ -178,8 +178,9 @@ static void limits_are_refused_with_a_reason_and_leave_nothing(void **state)
         uint32_t series = 77;
         const char *reason = NULL;
         struct error error = {0};
-        assert_int_equal(series_lookup_resolve(world.lookup, table[i].labels, table[i].count, LAST_OF_OCTOBER,
-                                               &series, &reason, &error),
+        assert_int_equal(series_lookup_resolve(world.lookup, table[i].labels, table[i].count,
+                                               &metric_name_limits_default, LAST_OF_OCTOBER, &series, &reason,
+                                               &error),
                          ERR_INVALID);
         assert_string_equal(reason, table[i].reason);
         assert_int_equal(series, 77);

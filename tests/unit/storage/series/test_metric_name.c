@@ -97,11 +97,9 @@ static void test_rules(void **state)
     assert_canonical(NULL, 0, "\1", 1);
 }
 
-static enum metric_name_fault check(const struct metric_label *labels, size_t count, bool group_counts)
+static enum metric_name_fault check(const struct metric_label *labels, size_t count)
 {
-    struct metric_name_limits limits = metric_name_limits_default;
-    limits.group_counts = group_counts;
-    return metric_name_check(labels, count, &limits);
+    return metric_name_check(labels, count, &metric_name_limits_default);
 }
 
 static void test_limits(void **state)
@@ -114,25 +112,27 @@ static void test_limits(void **state)
         snprintf(names[i], sizeof names[i], "l%d", i);
         labels[i] = label_of(names[i], "v");
     }
-    assert_int_equal(check(labels, 40, true), METRIC_NAME_OK);
-    assert_int_equal(check(labels, 41, true), METRIC_NAME_TOO_MANY_LABELS);
+    assert_int_equal(check(labels, 40), METRIC_NAME_OK);
+    assert_int_equal(check(labels, 41), METRIC_NAME_TOO_MANY_LABELS);
     labels[7] = label_of("__name__", "m");
-    assert_int_equal(check(labels, 41, true), METRIC_NAME_TOO_MANY_LABELS);
-    assert_int_equal(check(labels, 41, false), METRIC_NAME_OK);
+    assert_int_equal(check(labels, 41), METRIC_NAME_TOO_MANY_LABELS);
+    assert_int_equal(metric_name_check(labels, 41, &metric_name_limits_name_apart), METRIC_NAME_OK);
+    assert_int_equal(metric_name_check(labels, 42, &metric_name_limits_name_apart),
+                     METRIC_NAME_TOO_MANY_LABELS);
     labels[8].value_len = 0; /* not counted */
-    assert_int_equal(check(labels, 41, true), METRIC_NAME_OK);
+    assert_int_equal(check(labels, 41), METRIC_NAME_OK);
     labels[9] = (struct metric_label){text, 256, text, 4096};
-    assert_int_equal(check(labels, 40, true), METRIC_NAME_OK);
+    assert_int_equal(check(labels, 40), METRIC_NAME_OK);
     labels[9].value_len = 4097;
-    assert_int_equal(check(labels, 40, true), METRIC_NAME_TOO_LONG_LABEL_VALUE);
+    assert_int_equal(check(labels, 40), METRIC_NAME_TOO_LONG_LABEL_VALUE);
     labels[9].name_len = 257;
-    assert_int_equal(check(labels, 40, true), METRIC_NAME_TOO_LONG_LABEL_NAME);
+    assert_int_equal(check(labels, 40), METRIC_NAME_TOO_LONG_LABEL_NAME);
     labels[9].value_len = 0;
-    assert_int_equal(check(labels, 40, true), METRIC_NAME_OK);
+    assert_int_equal(check(labels, 40), METRIC_NAME_OK);
     labels[7] = (struct metric_label){"__name__", 8, text, 4097};
-    assert_int_equal(check(labels, 40, true), METRIC_NAME_TOO_LONG_LABEL_VALUE);
-    assert_int_equal(check(labels + 8, 1, true), METRIC_NAME_NO_LABELS);
-    assert_int_equal(check(NULL, 0, true), METRIC_NAME_NO_LABELS);
+    assert_int_equal(check(labels, 40), METRIC_NAME_TOO_LONG_LABEL_VALUE);
+    assert_int_equal(check(labels + 8, 1), METRIC_NAME_NO_LABELS);
+    assert_int_equal(check(NULL, 0), METRIC_NAME_NO_LABELS);
     assert_string_equal(metric_name_fault_reason(METRIC_NAME_TOO_LONG_LABEL_NAME), "too_long_label_name");
     assert_null(metric_name_fault_reason(METRIC_NAME_OK));
     assert_true(metric_name_fits(NULL, ITEM_BYTES_MAX - 34));
