@@ -71,11 +71,11 @@ static int open_store(struct daemon *d)
 {
     const struct config_storage *cfg = &d->cfg->storage;
     struct error error;
-    int64_t written_ms = daemon_store_written_ms(cfg->path);
-    daemon_watch_init(d, written_ms);
+    daemon_watch_init(d);
     struct storage_options options = {
         .path = cfg->path,
         .retention_ms = cfg->retention_ms,
+        .trust_clock = cfg->trust_clock,
         .flush_interval_ms = cfg->flush_interval_ms,
         .merge_workers = cfg->merge_workers_count,
         .hooks = daemon_storage_hooks(d),

@@ -53,9 +53,7 @@ void daemon_acknowledge(struct daemon *d);
 struct http_api daemon_http_api(struct daemon *d);
 
 /* daemon_watch.c: main thread, a few times a second. */
-void daemon_watch_init(struct daemon *d, int64_t not_before_ms);
+void daemon_watch_init(struct daemon *d);
 void daemon_watch(struct daemon *d);
-/* When files of the store were last written, Unix milliseconds; 0 if it's new. Before the store is opened. */
-int64_t daemon_store_written_ms(const char *path);
 
 #endif

@@ -1,10 +1,6 @@
 #include <inttypes.h>
 #include <malloc.h>
-#include <stdio.h>
-#include <sys/stat.h>
 
-#include "src/base/alloc.h"
-#include "src/base/cleanup.h"
 #include "src/base/clock.h"
 #include "src/base/log.h"
 #include "src/daemon_internal.h"
@@ -15,27 +11,6 @@
 #define ACKNOWLEDGE_INTERVAL_MS (2 * SECOND_MS)
 #define TRIM_INTERVAL_MS        (2 * SECOND_MS)
 
-int64_t daemon_store_written_ms(const char *path)
-{
-    /* The journal and the checkpoint are what a commit writes last. */
-    _cleanup_free_ char *dir = xasprintf("%s/varve", path);
-    struct fs_list list = {0};
-    int64_t last_ms = 0;
-    if (fs_list_dir(&list, dir, NULL) < 0)
-        return 0;
-    for (size_t i = 0; i < list.count; i++) {
-        _cleanup_free_ char *file = xasprintf("%s/%s", dir, list.names[i]);
-        struct stat st;
-        if (stat(file, &st) < 0 || !S_ISREG(st.st_mode))
-            continue;
-        int64_t ms = (int64_t)st.st_mtim.tv_sec * 1000 + st.st_mtim.tv_nsec / 1000000;
-        if (ms > last_ms)
-            last_ms = ms;
-    }
-    fs_list_release(&list);
-    return last_ms;
-}
-
 static uint64_t memory_limit(const struct config_storage *cfg)
 {
     if (!cfg->memory_limit.percent)
@@ -43,14 +18,12 @@ static uint64_t memory_limit(const struct config_storage *cfg)
     return process_memory_total() / 100 * cfg->memory_limit.percent;
 }
 
-void daemon_watch_init(struct daemon *d, int64_t not_before_ms)
+void daemon_watch_init(struct daemon *d)
 {
     d->memory_limit_bytes = memory_limit(&d->cfg->storage);
     d->gate = (struct intake_gate){
         .min_free_disk_bytes = d->cfg->storage.min_free_disk_bytes,
         .memory_limit_bytes = d->memory_limit_bytes,
-        .trust_clock = d->cfg->storage.trust_clock,
-        .not_before_ms = not_before_ms,
     };
 }
 
@@ -86,8 +59,10 @@ static void log_changes(struct daemon *d)
         {INTAKE_PAUSE_MEMORY, "intake waits: memory reaches storage.memory_limit",
          "intake goes on: memory is below storage.memory_limit again"},
         {INTAKE_PAUSE_CLOCK,
-         "intake waits: the clock is behind the store's last commit; set the clock, or storage.trust_clock",
-         "intake goes on: the clock has passed the store's last commit"},
+         "intake and retention wait: the clock can't be right, by the time of the store's last commit; have "
+         "it "
+         "synchronised, or set storage.trust_clock",
+         "intake and retention go on: the clock can be right"},
     };
     unsigned now = ingest_paused(d->ingest), changed = now ^ d->paused_last;
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
@@ -139,12 +114,11 @@ void daemon_watch(struct daemon *d)
         .free_disk_bytes = fs_posix.ops->free_bytes(&fs_posix, d->cfg->storage.path),
         .buffered_bytes = storage_buffered_bytes(d->storage),
         .memory_used_bytes = memory_used(d),
-        .now_ms = clock_now_ms(),
     };
     intake_gate_look(&d->gate, &sight);
     (void)ingest_set_paused(d->ingest, INTAKE_PAUSE_DISK, d->gate.is_disk_low || atomic_load(&d->disk_full));
     (void)ingest_set_paused(d->ingest, INTAKE_PAUSE_MEMORY, d->gate.is_memory_high);
-    (void)ingest_set_paused(d->ingest, INTAKE_PAUSE_CLOCK, d->gate.is_clock_behind);
+    (void)ingest_set_paused(d->ingest, INTAKE_PAUSE_CLOCK, storage_clock(d->storage) != CLOCK_PLAUSIBLE);
     log_changes(d);
     acknowledge_at_times(d);
     say_status(d, totals.rows);

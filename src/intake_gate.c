@@ -1,9 +1,6 @@
 #include "src/intake_gate.h"
 
 #define DISK_HYSTERESIS_BYTES_MAX (UINT64_C(256) << 20)
-/* File times and the clock may differ by a tick, and a clock is stepped by a little while it's disciplined.
- */
-#define CLOCK_SLACK_MS INT64_C(5000)
 
 uint64_t intake_gate_buffers_limit(uint64_t memory_limit_bytes, uint64_t queues_bytes, uint64_t caches_bytes)
 {
@@ -30,6 +27,4 @@ void intake_gate_look(struct intake_gate *gate, const struct intake_gate_sight *
     gate->is_memory_high =
         is_above(sight->buffered_bytes, gate->buffers_limit_bytes, was_high) ||
         (gate->memory_limit_bytes && is_above(sight->memory_used_bytes, gate->memory_limit_bytes, was_high));
-
-    gate->is_clock_behind = !gate->trust_clock && sight->now_ms + CLOCK_SLACK_MS < gate->not_before_ms;
 }

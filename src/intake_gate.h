@@ -1,5 +1,5 @@
 /*
- * When intake waits, and goes on by itself: little free disk, much memory, a clock that can't be right.
+ * When intake waits, and goes on by itself: little free disk, much memory.
  *
  * Looked at a few times a second by the main thread, over numbers that are given to it: policy without I/O.
  */
@@ -13,10 +13,8 @@ struct intake_gate {
     uint64_t min_free_disk_bytes;
     uint64_t buffers_limit_bytes; /* what rows in memory may take: intake_gate_buffers_limit */
     uint64_t memory_limit_bytes;  /* what the process may take in all; 0: not looked at */
-    bool trust_clock;
-    int64_t not_before_ms; /* the store was written at this time: the clock can't be behind it */
 
-    bool is_disk_low, is_memory_high, is_clock_behind; /* as of the last look */
+    bool is_disk_low, is_memory_high; /* as of the last look */
 };
 
 /* What of memory_limit_bytes is left for rows, when queues and caches take theirs; at least a quarter of it.
@@ -28,10 +26,9 @@ struct intake_gate_sight {
     uint64_t free_disk_bytes;
     uint64_t buffered_bytes;    /* rows in memory, as counted */
     uint64_t memory_used_bytes; /* by the whole process, as the kernel sees it: whatever isn't counted, too */
-    int64_t now_ms;
 };
 
-/* Sets the three states. Once entered, the disk's is left at an eighth (at most 256 MiB) above its limit,
+/* Sets both states. Once entered, the disk's is left at an eighth (at most 256 MiB) above its limit,
  * memory's an eighth below, so that it doesn't flap. */
 void intake_gate_look(struct intake_gate *gate, const struct intake_gate_sight *sight);
 

@@ -38,6 +38,10 @@ static const struct metric_description descriptions[] = {
     {"varve_merges_suspended", METRIC_GAUGE, "Months whose parts aren't merged any more, as one is damaged"},
     {"varve_merges_total", METRIC_COUNTER, "Merges done"},
     {"varve_merged_rows_total", METRIC_COUNTER, "Rows that went through merges"},
+    {"varve_rows_removed_total", METRIC_COUNTER, "Stored rows that were deleted, by reason"},
+    {"varve_parts_removed_total", METRIC_COUNTER,
+     "Parts deleted whole, as all their rows were out of retention"},
+    {"varve_months_dropped_total", METRIC_COUNTER, "Months deleted with their index, out of retention"},
     {"varve_series_active", METRIC_GAUGE, "Series known in memory"},
     {"varve_new_series_total", METRIC_COUNTER, "Series registered for the first time"},
     {"varve_kafka_lag", METRIC_GAUGE, "Records of the partition that are not in the store yet"},
@@ -127,6 +131,12 @@ static void add_storage(struct exposition *x, const struct self_metrics *m)
     exposition_add(x, "varve_merges_active", (double)s->merges_active, METRIC_LABELS("kind", "all"));
     exposition_add(x, "varve_merges_total", (double)s->merges_total, NULL);
     exposition_add(x, "varve_merged_rows_total", (double)s->merged_rows_total, NULL);
+    exposition_add(x, "varve_rows_dropped_total", (double)s->removed.uncommitted_rows,
+                   METRIC_LABELS("reason", "month_dropped"));
+    exposition_add(x, "varve_rows_removed_total", (double)s->removed.retention_rows,
+                   METRIC_LABELS("reason", "retention"));
+    exposition_add(x, "varve_parts_removed_total", (double)s->removed.parts, NULL);
+    exposition_add(x, "varve_months_dropped_total", (double)s->removed.months, NULL);
     exposition_add(x, "varve_series_active", (double)s->series_known, NULL);
     exposition_add(x, "varve_new_series_total", (double)s->new_series_total, NULL);
 }

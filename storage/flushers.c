@@ -172,6 +172,7 @@ void storage_stop_threads(struct storage *st)
     mutex_unlock(&st->wake_lock);
     thread_join(&st->raw_rows_flusher);
     thread_join(&st->committer);
+    thread_join(&st->stale_parts_remover);
     force_merge_free(st->force_merge);
     merge_workers_free(st->merge_workers);
     st->force_merge = NULL;

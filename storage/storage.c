@@ -104,6 +104,7 @@ static struct storage *alloc_storage(const struct storage_options *options)
     st->table.env.root = st->root;
     st->hooks = options->hooks;
     st->retention_ms = options->retention_ms;
+    st->clock.trust = options->trust_clock;
     st->flush_interval_ms = options->flush_interval_ms;
     st->table.env.merge_workers = merge_workers_count(options->merge_workers);
     st->table.env.small_part_bytes_max = options->small_part_bytes_max;
@@ -132,6 +133,8 @@ static int open_view(struct storage *st, struct store_view *view, struct error *
     st->published = view->state.n;
     st->next_commit = view->state.n + 1;
     atomic_store(&st->commit_number, view->state.n);
+    atomic_store(&st->clock.commit_ms, view->state.time_ms);
+    atomic_store(&st->table.env.retention_deadline_ms, storage_retention_deadline(st));
     atomic_store(&st->table.env.published_durable, view->state.n);
     atomic_store(&st->last_commit_ms, clock_monotonic_ms());
     uint64_t now = clock_now_ns();
@@ -164,6 +167,7 @@ int storage_open(struct storage **ret, const struct storage_options *options, st
     st->force_merge = force_merge_new(st);
     start_raw_rows_flusher(st);
     start_inmemory_parts_flusher(st);
+    start_stale_parts_remover(st);
     merge_workers_wake_all(st->merge_workers); /* a stop may have cut merges short */
     *ret = st;
     return 0;
@@ -237,6 +241,11 @@ void storage_set_position(struct storage *st, const void *key, uint32_t key_len,
 }
 
 /* --- what others ask --- */
+
+enum clock_verdict storage_clock(struct storage *st)
+{
+    return clock_check_now(&st->clock);
+}
 
 uint64_t storage_commit_number(struct storage *st)
 {
@@ -378,6 +387,11 @@ void storage_stats(struct storage *st, struct storage_stats *ret)
     ret->commit_age_seconds = (double)(now - atomic_load(&st->last_commit_ms)) / 1000;
     ret->oldest_unflushed_seconds = oldest == INT64_MAX || oldest > now ? 0 : (double)(now - oldest) / 1000;
     ret->disk_full = atomic_load(&st->disk_full);
+    const struct partition_env *env = &st->table.env;
+    ret->removed.retention_rows = atomic_load(&env->removed.retention_rows);
+    ret->removed.uncommitted_rows = atomic_load(&env->removed.uncommitted_rows);
+    ret->removed.parts = atomic_load(&env->removed.parts);
+    ret->removed.months = atomic_load(&env->removed.months);
 }
 
 void storage_stats_release(struct storage_stats *stats)

@@ -18,6 +18,7 @@
 #include "src/base/buffer.h"
 #include "src/base/decimal.h"
 #include "src/base/error.h"
+#include "storage/clock_check.h"
 #include "storage/commit/positions.h" /* struct storage_position */
 #include "storage/fs/fs.h"
 #include "storage/series/metric_name.h" /* struct metric_label */
@@ -50,8 +51,9 @@ struct storage_hooks {
 
 struct storage_options {
     const char *path;
-    const struct fs *fs; /* NULL: &fs_posix */
-    int64_t retention_ms;
+    const struct fs *fs;  /* NULL: &fs_posix */
+    int64_t retention_ms; /* rows, parts and whole months older than this go */
+    bool trust_clock;     /* retention doesn't wait when the clock looks wrong (clock_check.h) */
     int64_t flush_interval_ms;
     unsigned merge_workers;        /* for small parts, big parts and the index each; 0: one per core */
     uint64_t small_part_bytes_max; /* larger parts are big ones; 0: by the machine's memory */
@@ -137,6 +139,10 @@ uint64_t storage_reject_log_length(struct storage *st); /* as in the last record
 /* What waits in memory, in bytes: rawRows, in-memory parts of rows and of the index; and the known series. */
 uint64_t storage_buffered_bytes(struct storage *st);
 
+/* Whether the wall clock can be right. While it's in doubt, retention waits; and so should intake, as rows
+ * would be refused for their time. */
+enum clock_verdict storage_clock(struct storage *st);
+
 /* --- forced merges --- */
 
 /* Makes one part of each month whose name (YYYY_MM) begins with partition_prefix ("": all of them), and one
@@ -197,6 +203,11 @@ struct storage_stats {
     double commit_age_seconds;       /* since the last durable record (or open) */
     double oldest_unflushed_seconds; /* age of the oldest row not in a durable record; 0 if none */
     bool disk_full;
+    struct {
+        uint64_t retention_rows;   /* on disk, deleted as they were out of retention */
+        uint64_t uncommitted_rows; /* in memory, of a month that was dropped: left out of a commit */
+        uint64_t parts, months;    /* deleted whole */
+    } removed;
 };
 void storage_stats(struct storage *st, struct storage_stats *ret);
 void storage_stats_release(struct storage_stats *stats);

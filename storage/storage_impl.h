@@ -7,6 +7,7 @@
 
 #include "src/base/mutex.h"
 #include "src/base/thread.h"
+#include "storage/clock_check.h"
 #include "storage/commit/store_view.h"
 #include "storage/force_merge.h"
 #include "storage/merge_workers.h"
@@ -45,6 +46,8 @@ struct storage {
     char *root;
     struct storage_hooks hooks;
     int64_t retention_ms, flush_interval_ms;
+    struct clock_check clock;
+    _Atomic int64_t accept_from_ms; /* rows before it belong to months that were dropped */
     struct merge_workers *merge_workers;
     struct force_merge *force_merge;
     int lock_fd;
@@ -96,7 +99,7 @@ struct storage {
     uint64_t flushes_wanted;       /* by storage_flush */
     uint64_t flushes_done;
     uint64_t flush_attempts; /* commits tried, failed ones included */
-    struct thread raw_rows_flusher, committer;
+    struct thread raw_rows_flusher, committer, stale_parts_remover;
 };
 
 /* --- storage_writer.c --- */
@@ -126,7 +129,20 @@ void storage_wake(struct storage *st);
 /* Holds a writer up for a moment when commits don't keep pace. */
 void storage_throttle(struct storage_writer *w);
 
+/* --- retention.c --- */
+
+void start_stale_parts_remover(struct storage *st);
+/* What the thread does each minute: whole months and parts that are out of retention go. Returns a negative
+ * code if something has to wait (ERR_FULL, ERR_BUSY: a merge or a commit is in the way). */
+int storage_remove_stale(struct storage *st, struct error *reterr);
+/* Rows before it are out of retention; 0 while the clock is in doubt. */
+int64_t storage_retention_deadline(struct storage *st);
+
 /* --- commit/commit.c --- */
+
+/* In a turn: makes sure that a durable record calls all that was committed published. ERR_BUSY if there's
+ * more to do for that (the disk was full); ERR_FULL; other errors are fatal. */
+int storage_record_published(struct storage *st, struct error *reterr);
 
 /* One round: publish what waits, cut, stage, record, publish, fold the journal. ERR_FULL: the disk is full,
  * nothing is lost, try again. Other errors are fatal and have been told to hooks.fatal. The committer thread,

@@ -70,6 +70,8 @@ void storage_writer_begin(struct storage_writer *w) TS_ATTR(no_thread_safety_ana
     mutex_lock(&w->lock);
     int64_t now = clock_now_ms();
     int64_t min = now - w->st->retention_ms;
+    int64_t accept_from = atomic_load(&w->st->accept_from_ms);
+    min = min > accept_from ? min : accept_from;
     w->min_ms = min > TIMESTAMP_MIN_MS ? min : TIMESTAMP_MIN_MS;
     w->max_ms = now + FUTURE_MS < TIMESTAMP_MAX_MS ? now + FUTURE_MS : TIMESTAMP_MAX_MS;
 }
@@ -234,6 +236,11 @@ void storage_add_inmemory_parts(struct storage *st, struct shard_list *list, uin
         int64_t oldest = list->oldest_arrival_ms ? list->oldest_arrival_ms : clock_monotonic_ms();
         for (size_t i = 0; i < list->count; i++) {
             struct raw_rows *rows = &list->shards[i].rows;
+            if (atomic_load(&list->shards[i].pt->dropped)) {
+                atomic_fetch_add(&st->table.env.removed.uncommitted_rows, raw_rows_count(rows));
+                raw_rows_release(rows);
+                continue;
+            }
             struct inmemory_part *mp = inmemory_part_new(&rows, 1, &view);
             if (mp)
                 atomic_fetch_add(&st->buffered_bytes, mp->memory_bytes);

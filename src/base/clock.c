@@ -1,6 +1,7 @@
 #include "src/base/clock.h"
 
 #include <stdatomic.h>
+#include <sys/timex.h>
 #include <time.h>
 
 static _Atomic int64_t fake_ms;
@@ -26,6 +27,17 @@ int64_t clock_now_ms(void)
 int64_t clock_monotonic_ms(void)
 {
     return (int64_t)(read_ns(CLOCK_MONOTONIC) / 1000000u);
+}
+
+int64_t clock_uptime_ms(void)
+{
+    return (int64_t)(read_ns(CLOCK_BOOTTIME) / 1000000u);
+}
+
+bool clock_is_synchronised(void)
+{
+    struct timex look = {.modes = 0};
+    return !atomic_load(&fake_ms) && adjtimex(&look) >= 0 && !(look.status & STA_UNSYNC);
 }
 
 void clock_sleep_ms(int64_t ms)

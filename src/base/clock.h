@@ -2,6 +2,7 @@
 #ifndef VARVE_BASE_CLOCK_H
 #define VARVE_BASE_CLOCK_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define SECOND_MS INT64_C(1000)
@@ -11,6 +12,10 @@ int64_t clock_now_ms(void);
 uint64_t clock_now_ns(void);
 int64_t clock_monotonic_ms(void);
 void clock_sleep_ms(int64_t ms);
+/* Since the machine's start, suspended time included. */
+int64_t clock_uptime_ms(void);
+/* Whether something (NTP) keeps the wall clock right, as the kernel sees it. False under a test's clock. */
+bool clock_is_synchronised(void);
 
 /* For tests: clock_now_ms and clock_now_ns return this until it's set to 0 again. Any thread. */
 void clock_set_fake_ms(int64_t now_ms);

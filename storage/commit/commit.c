@@ -76,6 +76,7 @@ static int append(struct storage *st, const struct commit_record *record, struct
     if (r < 0)
         return r;
     FAULT_POINT("commit.recorded");
+    clock_check_committed(&st->clock, record->time_ms);
     atomic_store(&st->table.env.published_durable, record->published);
     return 0;
 }
@@ -86,7 +87,7 @@ static int record_commit(struct storage *st, uint64_t n, const struct staged_par
     struct commit_record record = {
         .n = n,
         .published = st->published,
-        .time_ms = clock_now_ms(),
+        .time_ms = clock_check_commit_ms(&st->clock),
         .reject_log_length = st->cut_reject_log_length,
     };
     for (size_t i = 0; i < staged->count; i++)
@@ -154,7 +155,7 @@ static int record_published(struct storage *st, struct error *reterr)
     struct commit_record record = {
         .n = n,
         .published = n,
-        .time_ms = clock_now_ms(),
+        .time_ms = clock_check_commit_ms(&st->clock),
         .reject_log_length = st->cut_reject_log_length,
     };
     return append(st, &record, reterr);
@@ -167,7 +168,7 @@ int storage_fold_journal(struct storage *st, bool stop, struct error *reterr)
     _cleanup_free_ char *journal = xasprintf("%s/" FILE_JOURNAL, st->root);
     struct checkpoint c = {
         .n = atomic_load(&st->commit_number),
-        .time_ms = clock_now_ms(),
+        .time_ms = clock_check_commit_ms(&st->clock),
         .reject_log_length = st->cut_reject_log_length,
     };
     memcpy(c.store_id, st->journal.store_id, STORE_ID_BYTES);
@@ -245,6 +246,13 @@ void storage_end_turn(struct storage *st)
     st->commit_running = false;
     cond_broadcast(&st->wake);
     mutex_unlock(&st->wake_lock);
+}
+
+int storage_record_published(struct storage *st, struct error *reterr)
+{
+    if (st->journal.fate_open || st->published != atomic_load(&st->commit_number))
+        return error_set(reterr, ERR_BUSY, "a commit isn't finished yet");
+    return record_published(st, reterr);
 }
 
 static bool is_inmemory_rows(const struct part *p, void *arg)

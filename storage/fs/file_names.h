@@ -30,6 +30,7 @@
 #define FILE_CHECKPOINT  "varve/checkpoint"
 #define FILE_JOURNAL     "varve/journal"
 #define DIR_STAGING      "varve/staging"
+#define DIR_DROPPED      "varve/staging/dropped" /* months on their way out */
 
 #define MONTH_TEXT_SIZE     8  /* YYYY_MM and a zero */
 #define PART_NAME_TEXT_SIZE 17 /* 16 upper-case hex digits and a zero */

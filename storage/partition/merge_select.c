@@ -158,13 +158,26 @@ bool merge_select(struct merge_task *ret, struct partition *pt, enum merge_kind 
         collect(&c, env, set, PLACE_BIG);
         found = pick(&c, max_out, true);
     }
-    if (found && !set->held && reserve(env, c.picked_bytes, FREE_SPACE_SHARE))
+    if (found && !set->held && !set->retiring && reserve(env, c.picked_bytes, FREE_SPACE_SHARE))
         for (size_t i = 0; i < c.picked_count; i++)
             mark(ret, c.parts[c.picked[i]]);
     mutex_unlock(&set->lock);
     choice_release(&c);
     if (ret_big_wanted)
         *ret_big_wanted = kind == MERGE_SMALL && others;
+    return ret->sources.count > 0;
+}
+
+bool merge_select_stale(struct merge_task *ret, struct partition *pt, int64_t deadline_ms)
+{
+    struct part_set *set = &pt->data;
+    *ret =
+        (struct merge_task){.pt = pt, .kind = MERGE_SMALL, .to = PLACE_SMALL, .stop = &pt->env->stop_merges};
+    mutex_lock(&set->lock);
+    for (size_t i = 0; i < set->list.count && !set->held && !set->retiring; i++)
+        if (is_eligible(pt->env, set->list.parts[i]) && set->list.parts[i]->max_timestamp < deadline_ms)
+            mark(ret, set->list.parts[i]);
+    mutex_unlock(&set->lock);
     return ret->sources.count > 0;
 }
 
@@ -210,7 +223,7 @@ int merge_select_all(struct merge_task *ret, struct partition *pt, bool index, s
     set->held--;
     struct part **parts = xcalloc(set->list.count + 1, sizeof *parts);
     size_t count = 0;
-    for (size_t i = 0; i < set->list.count; i++)
+    for (size_t i = 0; i < set->list.count && !set->retiring; i++)
         if (is_eligible(env, set->list.parts[i]))
             parts[count++] = set->list.parts[i];
     *ret_all = count <= max_parts;

@@ -42,4 +42,10 @@ int merge_check_space(const struct partition *pt, uint64_t bytes, struct error *
  * again). */
 int merge_run(struct merge_task *task, struct error *reterr);
 
+/* All published parts whose rows are all before the deadline, for merge_remove. False if there are none. */
+bool merge_select_stale(struct merge_task *ret, struct partition *pt, int64_t deadline_ms);
+
+/* Takes the sources away and puts nothing in their place. Releases the task; errors as of merge_run. */
+int merge_remove(struct merge_task *task, struct error *reterr);
+
 #endif

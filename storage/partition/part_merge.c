@@ -33,6 +33,7 @@ static int merge_rows(const struct merge_task *task, const char *dir, struct err
         .stop = task->stop,
         .retention_deadline_ms = atomic_load(&env->retention_deadline_ms),
         .rows_merged = &counters->rows,
+        .rows_deleted = &env->removed.retention_rows,
         .bytes_read = &counters->bytes_read,
     };
     struct block_stream_writer bsw;
@@ -166,6 +167,23 @@ static int merge_parts(struct merge_task *task, struct error *reterr)
     remove_dirs(pt, &task->sources);
     FAULT_POINT("merge.done");
     return 0;
+}
+
+int merge_remove(struct merge_task *task, struct error *reterr)
+{
+    struct partition_env *env = task->pt->env;
+    int r = swap_parts(task, NULL, reterr);
+    FAULT_POINT("stale.unlisted");
+    if (r < 0) {
+        part_set_unmark_merging(partition_set(task->pt, task->to), &task->sources);
+    } else {
+        remove_dirs(task->pt, &task->sources);
+        for (size_t i = 0; i < task->sources.count; i++)
+            atomic_fetch_add(&env->removed.retention_rows, task->sources.parts[i]->rows);
+        atomic_fetch_add(&env->removed.parts, task->sources.count);
+    }
+    part_list_release(&task->sources);
+    return r;
 }
 
 int merge_run(struct merge_task *task, struct error *reterr)

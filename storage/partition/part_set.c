@@ -93,3 +93,22 @@ void part_set_unmark_merging(struct part_set *set, const struct part_list *list)
     cond_broadcast(&set->changed);
     mutex_unlock(&set->lock);
 }
+
+bool part_set_retire(struct part_set *set)
+{
+    bool idle = true;
+    mutex_lock(&set->lock);
+    set->retiring = true;
+    for (size_t i = 0; i < set->list.count; i++)
+        idle &= !set->list.parts[i]->merging;
+    mutex_unlock(&set->lock);
+    return idle;
+}
+
+void part_set_drain(struct part_set *set, struct part_list *ret)
+{
+    mutex_lock(&set->lock);
+    *ret = set->list;
+    set->list = (struct part_list){0};
+    mutex_unlock(&set->lock);
+}

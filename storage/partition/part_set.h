@@ -26,6 +26,7 @@ struct part_set {
     /* Locked: */
     struct part_list list;
     unsigned held; /* no merge may begin: somebody waits for those at work to end */
+    bool retiring; /* nor ever again: the month is being dropped */
 };
 
 void part_set_init(struct part_set *set);
@@ -42,5 +43,10 @@ void part_set_replace(struct part_set *set, const struct part_list *old, const s
 /* Marks them as published / as being merged or not. */
 void part_set_mark_published(struct part_set *set, struct part *p);
 void part_set_unmark_merging(struct part_set *set, const struct part_list *list);
+
+/* No merge begins any more. Whether none is at work. */
+bool part_set_retire(struct part_set *set);
+/* Takes all parts out, to *ret. */
+void part_set_drain(struct part_set *set, struct part_list *ret);
 
 #endif

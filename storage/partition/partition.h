@@ -43,7 +43,7 @@ struct partition_env {
     _Atomic uint64_t next_part; /* names count up from here; above all found at open */
     _Atomic uint64_t
         published_durable; /* commits up to this one are recorded as published: their parts may be merged */
-    _Atomic int64_t retention_deadline_ms;
+    _Atomic int64_t retention_deadline_ms; /* rows before it may go; 0: none, the clock is in doubt */
     uint64_t small_part_bytes_max;         /* larger ones are big parts; 0: by the machine's memory */
     unsigned merge_workers;                /* of each kind: what is free is shared among so many */
     _Atomic uint64_t merge_reserved_bytes; /* that the results of merges at work may need */
@@ -52,6 +52,12 @@ struct partition_env {
     _Atomic uint64_t merges_suspended;    /* months whose parts aren't merged any more, as one is damaged */
     _Atomic uint64_t pending_index_bytes; /* of index rows not yet in a part, all months */
     atomic_bool stop_merges;
+    struct {
+        _Atomic uint64_t retention_rows;   /* that were on disk */
+        _Atomic uint64_t uncommitted_rows; /* of dropped months, left out of commits */
+        _Atomic uint64_t parts;            /* whole, without a merge */
+        _Atomic uint64_t months;
+    } removed;
     /* RANK_REMOVAL: held while directories of parts leave data/, and while a snapshot links what is in them.
      */
     struct mutex removal_lock;
@@ -72,6 +78,7 @@ struct partition {
     struct index_rows pending; /* index rows not yet in a part */
     size_t pending_bytes_before;
 
+    atomic_bool dropped;         /* out of retention: rows still in memory are left out of commits */
     atomic_bool merge_suspended; /* a merge failed on damage: reported once, then left alone */
 };
 
@@ -130,6 +137,16 @@ int partition_flush_inmemory_index(struct partition *pt, uint64_t commit, struct
 /* Moves one staged part to its month's directory (made if it's the first) and lists it in parts.json. May be
  * called again after a failure. */
 int partition_publish(struct staged_part *staged, uint64_t commit, struct error *reterr);
+
+/* --- the end of a month (partition_drop.c) --- */
+
+/* Leaves out what is in memory: counts its rows, returns its bytes in *ret_bytes. With no writer at work and
+ * no commit under way; rows that come later are the caller's to refuse. */
+void partition_discard_inmemory(struct partition *pt, uint64_t *ret_bytes);
+/* Takes the month's directories out of data/, rows before index, and then its parts out of memory. Readers
+ * keep what they have pinned. No merge is at work on it, and all of it is published, as a durable record
+ * says. ERR_FULL, ERR_IO: some of it may still be there; call again. */
+int partition_drop(struct partition *pt, struct error *reterr);
 
 /* --- merge --- */
 

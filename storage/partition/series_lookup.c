@@ -45,19 +45,22 @@ struct series_lookup *series_lookup_new(struct table *table, struct series_regis
     return l;
 }
 
+static void month_series_free(struct month_series *m)
+{
+    for (size_t k = 0; k < m->days_count; k++)
+        series_set_release(&m->days[k].series);
+    series_set_release(&m->series);
+    free(m->deleted);
+    free(m->days);
+    free(m);
+}
+
 void series_lookup_free(struct series_lookup *l)
 {
     if (!l)
         return;
-    for (size_t i = 0; i < l->months_count; i++) {
-        struct month_series *m = l->months[i];
-        for (size_t k = 0; k < m->days_count; k++)
-            series_set_release(&m->days[k].series);
-        series_set_release(&m->series);
-        free(m->deleted);
-        free(m->days);
-        free(m);
-    }
+    for (size_t i = 0; i < l->months_count; i++)
+        month_series_free(l->months[i]);
     free(l->months);
     index_item_writer_release(&l->rows);
     buffer_release(&l->name);
@@ -307,6 +310,20 @@ int series_lookup_register(struct series_lookup *l, uint32_t series, int64_t tim
         r = add_rows(l, m, day, series, reterr);
     mutex_unlock(&l->lock);
     return r;
+}
+
+void series_lookup_forget_months(struct series_lookup *l, int64_t before_ms)
+{
+    mutex_lock(&l->lock);
+    size_t kept = 0;
+    for (size_t i = 0; i < l->months_count; i++) {
+        if (l->months[i]->pt->month.max_ms < before_ms)
+            month_series_free(l->months[i]);
+        else
+            l->months[kept++] = l->months[i];
+    }
+    l->months_count = kept;
+    mutex_unlock(&l->lock);
 }
 
 uint64_t series_lookup_new_series(struct series_lookup *l)

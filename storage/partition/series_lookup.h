@@ -30,6 +30,9 @@ int series_lookup_resolve(struct series_lookup *l, const struct metric_label *la
 int series_lookup_register(struct series_lookup *l, uint32_t series, int64_t timestamp_ms,
                            struct error *reterr);
 
+/* Forgets what is known of months that end before before_ms; no call for their days may come any more. */
+void series_lookup_forget_months(struct series_lookup *l, int64_t before_ms);
+
 /* Series made by this process. */
 uint64_t series_lookup_new_series(struct series_lookup *l);
 

@@ -17,6 +17,9 @@ void table_release(struct table *tb)
     for (size_t i = 0; i < tb->count; i++)
         partition_free(tb->partitions[i]);
     free(tb->partitions);
+    for (size_t i = 0; i < tb->removed_count; i++)
+        partition_free(tb->removed[i]);
+    free(tb->removed);
     mutex_destroy(&tb->lock);
     mutex_destroy(&tb->env.removal_lock);
 }
@@ -48,4 +51,19 @@ struct partition **table_partitions(struct table *tb, size_t *ret_count)
     *ret_count = tb->count;
     mutex_unlock(&tb->lock);
     return copy;
+}
+
+void table_remove(struct table *tb, struct partition *pt)
+{
+    mutex_lock(&tb->lock);
+    for (size_t i = 0; i < tb->count; i++) {
+        if (tb->partitions[i] != pt)
+            continue;
+        memmove(&tb->partitions[i], &tb->partitions[i + 1], (tb->count - i - 1) * sizeof(struct partition *));
+        tb->count--;
+        GROW(tb->removed, tb->removed_count, tb->removed_capacity);
+        tb->removed[tb->removed_count++] = pt;
+        break;
+    }
+    mutex_unlock(&tb->lock);
 }

@@ -13,6 +13,9 @@ struct table {
     /* Locked: by month, ascending. */
     struct partition **partitions;
     size_t count, capacity;
+    /* Locked: dropped months. */
+    struct partition **removed;
+    size_t removed_count, removed_capacity;
 };
 
 void table_init(struct table *tb);
@@ -24,5 +27,8 @@ struct partition *create_partition(struct table *tb, int64_t timestamp_ms);
 
 /* All partitions, oldest first; free the array. */
 struct partition **table_partitions(struct table *tb, size_t *ret_count);
+
+/* Takes it out; it lives on as long as the table, as others may hold it. */
+void table_remove(struct table *tb, struct partition *pt);
 
 #endif

@@ -21,6 +21,7 @@ struct reader *reader_new(struct storage *st)
     r->lock_fd = -1;
     r->months = xcalloc(count, sizeof *r->months);
     r->months_count = count;
+    r->min_ms = storage_retention_deadline(st);
     for (size_t i = 0; i < count; i++) {
         r->months[i].month = partitions[i]->month;
         part_set_pin(&partitions[i]->data, &r->months[i].data, NULL, NULL);
@@ -231,6 +232,7 @@ int reader_export(struct reader *r, struct selector *const *selectors, size_t se
                   int (*callback)(void *context, const struct series_rows *rows), void *context,
                   struct error *reterr)
 {
+    start_ms = start_ms > r->min_ms ? start_ms : r->min_ms;
     struct series_matches matches = {0};
     int rc = series_match(r, selectors, selectors_count, start_ms, end_ms, false, &matches, reterr);
     size_t series_max = batch_series(r, &matches, start_ms, end_ms);
@@ -257,6 +259,7 @@ int reader_series(struct reader *r, struct selector *const *selectors, size_t se
                   int (*callback)(void *context, const struct series_rows *rows), void *context,
                   struct error *reterr)
 {
+    start_ms = start_ms > r->min_ms ? start_ms : r->min_ms;
     struct series_matches matches = {0};
     int rc = series_match(r, selectors, selectors_count, start_ms, end_ms, true, &matches, reterr);
     for (size_t i = 0; i < matches.count && rc == 0; i++) {

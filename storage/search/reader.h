@@ -16,7 +16,8 @@ struct reader_month {
 struct reader {
     struct reader_month *months; /* oldest first */
     size_t months_count;
-    int lock_fd; /* shared lock on a stopped store's directory; -1 */
+    int64_t min_ms; /* what is older is out of retention; 0: all is shown */
+    int lock_fd;    /* shared lock on a stopped store's directory; -1 */
 };
 
 /* A series found in a month's index. */

@@ -9,10 +9,9 @@
 
 #define MIB (UINT64_C(1) << 20)
 
-static void look(struct intake_gate *g, uint64_t free_disk, uint64_t buffered, int64_t now_ms)
+static void look(struct intake_gate *g, uint64_t free_disk, uint64_t buffered)
 {
-    const struct intake_gate_sight sight = {
-        .free_disk_bytes = free_disk, .buffered_bytes = buffered, .now_ms = now_ms};
+    const struct intake_gate_sight sight = {.free_disk_bytes = free_disk, .buffered_bytes = buffered};
     intake_gate_look(g, &sight);
 }
 
@@ -20,16 +19,16 @@ static void test_disk(void **unused)
 {
     (void)unused;
     struct intake_gate g = {.min_free_disk_bytes = 256 * MIB, .buffers_limit_bytes = 100 * MIB};
-    look(&g, 256 * MIB, 0, 1000);
+    look(&g, 256 * MIB, 0);
     assert_false(g.is_disk_low);
-    look(&g, 256 * MIB - 1, 0, 1000);
+    look(&g, 256 * MIB - 1, 0);
     assert_true(g.is_disk_low);
-    look(&g, 287 * MIB, 0, 1000);
+    look(&g, 287 * MIB, 0);
     assert_true(g.is_disk_low);
-    look(&g, 288 * MIB, 0, 1000);
+    look(&g, 288 * MIB, 0);
     assert_false(g.is_disk_low);
     g.min_free_disk_bytes = 0; /* off */
-    look(&g, 0, 0, 1000);
+    look(&g, 0, 0);
     assert_false(g.is_disk_low);
 }
 
@@ -37,13 +36,13 @@ static void test_memory(void **unused)
 {
     (void)unused;
     struct intake_gate g = {.buffers_limit_bytes = 800 * MIB};
-    look(&g, 1, 800 * MIB, 1000);
+    look(&g, 1, 800 * MIB);
     assert_false(g.is_memory_high);
-    look(&g, 1, 800 * MIB + 1, 1000);
+    look(&g, 1, 800 * MIB + 1);
     assert_true(g.is_memory_high);
-    look(&g, 1, 701 * MIB, 1000);
+    look(&g, 1, 701 * MIB);
     assert_true(g.is_memory_high);
-    look(&g, 1, 700 * MIB, 1000);
+    look(&g, 1, 700 * MIB);
     assert_false(g.is_memory_high);
 
     assert_int_equal(intake_gate_buffers_limit(1000, 100, 50), 850);
@@ -73,26 +72,12 @@ static void test_memory_of_the_process(void **unused)
     assert_false(g.is_memory_high);
 }
 
-static void test_clock(void **unused)
-{
-    (void)unused;
-    struct intake_gate g = {.buffers_limit_bytes = 1, .not_before_ms = 1795509228179};
-    look(&g, 1, 0, 0); /* a board that booted in 1970 */
-    assert_true(g.is_clock_behind);
-    look(&g, 1, 0, 1795509228179 - 5000);
-    assert_false(g.is_clock_behind);
-    g.trust_clock = true;
-    look(&g, 1, 0, 0);
-    assert_false(g.is_clock_behind);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_disk),
         cmocka_unit_test(test_memory),
         cmocka_unit_test(test_memory_of_the_process),
-        cmocka_unit_test(test_clock),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
