@@ -80,6 +80,8 @@ step mqtt-powercut quick dev     600  "the power is lost: nothing that MQTT's PU
                                                      @PYTHON@ tests/real/mqtt_powercut.py --build @BUILD@ --cuts 2 --points 8
 step mqtt-powercut-long full dev 3600 "the same 12 times at more points, and the fsyncs that it would miss" \
                                                      @PYTHON@ tests/real/mqtt_powercut.py --build @BUILD@ --cuts 12 --points 30 --rand 2 --proof
+step retention     quick release+dev 300 "retention over a stock directory, killed at each step; a stock server over what remains" \
+                                                     @PYTHON@ tests/real/retention.py --build @BUILD@ --fault-build @ROOT@/dev
 step crashfs       full  -       300  "crashfs finds a store that forgets to sync" bash tests/testbed/crashfs/selftest.sh
 step broker-away   quick release 600  "Kafka away at start, in the middle, at the stop" \
                                                      @PYTHON@ tests/real/broker_away.py --build @BUILD@ --away 10
