@@ -1,8 +1,11 @@
 #include "src/daemon_internal.h"
 
+#include <inttypes.h>
+
 #include "src/base/log.h"
 #include "src/process_stats.h"
 #include "src/self_metrics.h"
+#include "storage/delete_series.h"
 #include "storage/search/search.h"
 #include "storage/snapshot.h"
 
@@ -55,6 +58,22 @@ static int run_query(void *context, const struct query *q, query_write write, vo
     int result = query_run(r, q, write, write_context, reterr);
     reader_free(r);
     return result;
+}
+
+static int delete_series(void *context, const struct query *q, int64_t timeout_ms, struct error *reterr)
+{
+    struct daemon *d = context;
+    struct selector **selectors;
+    uint64_t count = 0;
+    int r = query_selectors(q, &selectors, reterr);
+    if (r < 0)
+        return r;
+    r = storage_delete_series(d->storage, selectors, q->matches_count, timeout_ms, &count, reterr);
+    query_selectors_free(selectors, q->matches_count);
+    if (r == 0)
+        log_info("%" PRIu64 " series were deleted, as %s%s asks", count, q->matches[0],
+                 q->matches_count > 1 ? " and others" : "");
+    return r;
 }
 
 static int create_snapshot(void *context, int64_t timeout_ms, char ret_name[HTTP_SNAPSHOT_NAME_SIZE],
@@ -110,6 +129,7 @@ struct http_api daemon_http_api(struct daemon *d)
         .ready = is_ready,
         .metrics = write_metrics,
         .force_flush = force_flush,
+        .delete_series = delete_series,
         .snapshot_create = create_snapshot,
         .snapshot_list = list_snapshots,
         .snapshot_delete = delete_snapshot,

@@ -10,11 +10,13 @@
 
 /* Less than the server's idle limit, or the answer would find the connection closed. */
 #define FORCE_FLUSH_TIMEOUT_MS INT64_C(50000)
+#define DELETE_TIMEOUT_MS      INT64_C(50000)
 /* A stock server looks at the last 5 minutes for series when no start is given. */
 #define SERIES_DEFAULT_RANGE_MS INT64_C(300000)
 
 enum {
     HTTP_OK = 200,
+    HTTP_NO_CONTENT = 204,
     HTTP_BAD_REQUEST = 400,
     HTTP_UNPROCESSABLE = 422,
     HTTP_INTERNAL_ERROR = 500,
@@ -165,11 +167,34 @@ static void on_series(void *context, struct http_request *req)
     answer_query(context, req, QUERY_SERIES, "application/json", HTTP_BAD_REQUEST);
 }
 
+static void on_delete_series(void *context, struct http_request *req)
+{
+    const struct http_api *api = context;
+    struct query q = {.kind = QUERY_SERIES};
+    struct error error;
+    int r = 0;
+    if (http_arg(req, "start") || http_arg(req, "end"))
+        r = error_set(&error, ERR_INVALID,
+                      "series are deleted as a whole: start and end aren't taken (as in a stock server)");
+    else if (add_matches(&q, req, "match[]") + add_matches(&q, req, "match") == 0)
+        r = error_set(&error, ERR_INVALID, "missing `match[]` arg");
+    else
+        r = api->delete_series(api->context, &q, DELETE_TIMEOUT_MS, &error);
+    query_release(&q);
+    if (r == 0)
+        http_reply(req, HTTP_NO_CONTENT, NULL, "", 0);
+    else if (r == ERR_FULL || r == ERR_CANCELLED)
+        http_reply_error(req, HTTP_UNAVAILABLE, "%s", error.message);
+    else
+        http_reply_error(req, r == ERR_INVALID ? HTTP_BAD_REQUEST : HTTP_INTERNAL_ERROR, "%s", error.message);
+}
+
 const struct http_route http_api_routes[] = {
     {"/health", HTTP_GET | HTTP_HEAD, false, on_health},
     {"/ready", HTTP_GET | HTTP_HEAD, false, on_ready},
     {"/metrics", HTTP_GET | HTTP_HEAD, false, on_metrics},
     {"/internal/force_flush", HTTP_GET | HTTP_POST, true, on_force_flush},
+    {"/api/v1/admin/tsdb/delete_series", HTTP_GET | HTTP_POST, true, on_delete_series},
     {"/snapshot/create", HTTP_GET | HTTP_POST, true, http_snapshot_create},
     {"/snapshot/list", HTTP_GET | HTTP_POST, false, http_snapshot_list},
     {"/snapshot/delete", HTTP_GET | HTTP_POST, true, http_snapshot_delete},

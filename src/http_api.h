@@ -22,6 +22,8 @@ struct http_api {
     bool (*ready)(void *context, const char **ret_why);
     void (*metrics)(void *context, struct buffer *dst);
     int (*force_flush)(void *context, int64_t timeout_ms, struct error *reterr);
+    /* Deletes the series that match q, durably. */
+    int (*delete_series)(void *context, const struct query *q, int64_t timeout_ms, struct error *reterr);
     /* Snapshots as in storage/snapshot.h. List calls add with each name; delete with NULL deletes all. */
     int (*snapshot_create)(void *context, int64_t timeout_ms, char ret_name[HTTP_SNAPSHOT_NAME_SIZE],
                            struct error *reterr);

@@ -24,6 +24,7 @@ struct intake_worker {
     const struct decode_options *options;
     struct intake_counters *counters;
     struct series_cache cache;
+    uint64_t series_generation; /* of the handles in it */
 
     /* The part of one day that lies within the time limits: no more is to be asked of a timestamp in it. */
     int64_t window_start_ms;
@@ -83,6 +84,11 @@ static void begin(struct intake *in, struct intake_worker *w)
     storage_writer_begin(w->writer);
     storage_writer_limits(w->writer, &w->min_ms, &w->max_ms);
     w->window_size_ms = 0;
+    uint64_t generation = storage_writer_series_generation(w->writer);
+    if (generation != w->series_generation) {
+        series_cache_clear(&w->cache);
+        w->series_generation = generation;
+    }
 }
 
 static void end(struct intake *in, struct intake_worker *w)

@@ -103,22 +103,36 @@ static int run_query(struct run *run, struct reader *r, struct selector *const *
     return result < 0 ? result : 0;
 }
 
-int query_run(struct reader *r, const struct query *q, query_write write, void *context, struct error *reterr)
+int query_selectors(const struct query *q, struct selector ***ret, struct error *reterr)
 {
     struct selector **selectors = xcalloc(q->matches_count + 1, sizeof *selectors);
-    size_t count = 0;
-    int result = 0;
-    while (result == 0 && count < q->matches_count) {
-        result = selector_parse(&selectors[count], q->matches[count], reterr);
-        if (result == 0)
-            count++;
+    for (size_t i = 0; i < q->matches_count; i++) {
+        int r = selector_parse(&selectors[i], q->matches[i], reterr);
+        if (r < 0) {
+            query_selectors_free(selectors, i);
+            return r;
+        }
     }
-    struct run run = {.query = q, .write = write, .context = context};
-    if (result == 0)
-        result = run_query(&run, r, selectors, reterr);
-    buffer_release(&run.pending);
+    *ret = selectors;
+    return 0;
+}
+
+void query_selectors_free(struct selector **selectors, size_t count)
+{
     for (size_t i = 0; i < count; i++)
         selector_free(selectors[i]);
     free(selectors);
+}
+
+int query_run(struct reader *r, const struct query *q, query_write write, void *context, struct error *reterr)
+{
+    struct selector **selectors;
+    int result = query_selectors(q, &selectors, reterr);
+    if (result < 0)
+        return result;
+    struct run run = {.query = q, .write = write, .context = context};
+    result = run_query(&run, r, selectors, reterr);
+    buffer_release(&run.pending);
+    query_selectors_free(selectors, q->matches_count);
     return result;
 }

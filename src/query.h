@@ -26,6 +26,12 @@ struct query {
 void query_add_match(struct query *q, const char *selector);
 void query_release(struct query *q);
 
+/* The query's selectors, parsed: *ret is an array of matches_count, to be given to query_selectors_free.
+ * ERR_INVALID says where one is wrong. */
+struct selector;
+int query_selectors(const struct query *q, struct selector ***ret, struct error *reterr);
+void query_selectors_free(struct selector **selectors, size_t count);
+
 /* Takes the next piece of the answer; an error stops the query and is its result. */
 typedef int (*query_write)(void *context, const void *data, size_t size, struct error *reterr);
 

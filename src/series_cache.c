@@ -52,7 +52,7 @@ void series_cache_release(struct series_cache *c)
     *c = (struct series_cache){0};
 }
 
-static void drop_everything(struct series_cache *c)
+void series_cache_clear(struct series_cache *c)
 {
     free_memory(c);
     *c = (struct series_cache){.bytes_max = c->bytes_max, .drops_total = c->drops_total + 1};
@@ -147,7 +147,7 @@ struct series_entry *series_cache_entry(struct series_cache *c, struct span key,
                                         size_t fields_expected)
 {
     if (__builtin_expect(c->is_over, 0))
-        drop_everything(c);
+        series_cache_clear(c);
     for (uint32_t at = (uint32_t)key_hash & c->table_mask;; at = (at + 1) & c->table_mask) {
         const struct series_table_cell *cell = &c->table[at];
         if (!cell->entry)

@@ -89,6 +89,8 @@ struct series_cache {
 /* bytes_max 0: SERIES_CACHE_BYTES_MAX. */
 void series_cache_init(struct series_cache *c, uint64_t bytes_max);
 void series_cache_release(struct series_cache *c);
+/* Forgets everything: at the limit, or when handles have become invalid. */
+void series_cache_clear(struct series_cache *c);
 /* Bytes allocated. */
 uint64_t series_cache_bytes(const struct series_cache *c);
 

@@ -97,8 +97,12 @@ void storage_writer_limits(const struct storage_writer *w, int64_t *ret_min_ms, 
  * (series/metric_name.h: name_is_apart). The owner's thread. */
 void storage_writer_set_name_apart(struct storage_writer *w);
 
+/* Changes when series were deleted: handles from before mustn't be used any more, as their names have new
+ * ones. Fixed by begin. */
+uint64_t storage_writer_series_generation(const struct storage_writer *w);
+
 /* The series of these labels, registered in the index for the day of timestamp_ms, which must be within the
- * limits. *ret_series stays valid for the life of the store. ERR_INVALID with *ret_reason if they break a
+ * limits. *ret_series stays valid until the generation changes. ERR_INVALID with *ret_reason if they break a
  * limit. Takes a lock: called on a miss of the caller's own cache, that is for a new series or a new (series,
  * day). */
 int storage_writer_series(struct storage_writer *w, const struct metric_label *labels, size_t labels_count,

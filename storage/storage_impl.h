@@ -26,6 +26,8 @@ struct month_shard {
     struct raw_rows rows;
 };
 
+struct deletion;
+
 struct storage_writer {
     struct storage *st;
     struct mutex lock; /* RANK_WRITER: held from begin to end, and by whoever takes the shards */
@@ -37,6 +39,7 @@ struct storage_writer {
     size_t shards_count, shards_capacity;
     struct month_shard *current; /* the shard used last */
     int64_t min_ms, max_ms;      /* time limits of rows */
+    uint64_t series_generation;  /* as of begin */
     uint64_t rows_since_flush;
     int64_t oldest_arrival_ms; /* monotonic clock; 0: no rows */
 };
@@ -76,6 +79,7 @@ struct storage {
     uint64_t published;              /* commits up to this one are listed */
     struct staged_parts unpublished; /* recorded, not listed yet (the disk was full) */
     uint64_t unpublished_commit;
+    struct deletion *deletion; /* to be applied at the next cut; of whoever has the turn */
     uint64_t
         unsettled_commit; /* its record may be in the journal or not: its staged parts stay until then; 0 */
 
@@ -84,6 +88,7 @@ struct storage {
     _Atomic int64_t last_commit_ms;  /* monotonic clock */
     atomic_bool failed;              /* a fatal error: nothing is committed any more */
     atomic_bool disk_full;
+    _Atomic uint64_t series_generation; /* of handles: those from before the last deletion may be dead */
     _Atomic uint64_t commits_total, commit_failures_total, rows_added_total;
     _Atomic uint64_t flush_ms_last, flush_ms_total;
     _Atomic uint64_t intake_slowed_ms;
@@ -138,6 +143,11 @@ int storage_remove_stale(struct storage *st, struct error *reterr);
 /* Rows before it are out of retention; 0 while the clock is in doubt. */
 int64_t storage_retention_deadline(struct storage *st);
 
+/* --- delete_series.c --- */
+
+/* At the cut, with flush_lock and all writers locked. */
+void storage_apply_deletion(struct storage *st, struct deletion *d);
+
 /* --- commit/commit.c --- */
 
 /* In a turn: makes sure that a durable record calls all that was committed published. ERR_BUSY if there's
@@ -152,6 +162,8 @@ int storage_commit(struct storage *st, struct error *reterr);
  * timeout_ms (negative: no limit). */
 bool storage_take_turn(struct storage *st, int64_t timeout_ms);
 void storage_end_turn(struct storage *st);
+/* What storage_commit does in its turn; for who has the turn already. */
+int storage_commit_round(struct storage *st, struct error *reterr);
 /* Folds the journal into the checkpoint; the journal is left fresh, or, at a clean stop, deleted. */
 int storage_fold_journal(struct storage *st, bool stop, struct error *reterr);
 /* Tells hooks.fatal, once, and stops commits. */

@@ -73,6 +73,7 @@ void storage_writer_begin(struct storage_writer *w) TS_ATTR(no_thread_safety_ana
     int64_t accept_from = atomic_load(&w->st->accept_from_ms);
     min = min > accept_from ? min : accept_from;
     w->min_ms = min > TIMESTAMP_MIN_MS ? min : TIMESTAMP_MIN_MS;
+    w->series_generation = atomic_load_explicit(&w->st->series_generation, memory_order_relaxed);
     w->max_ms = now + FUTURE_MS < TIMESTAMP_MAX_MS ? now + FUTURE_MS : TIMESTAMP_MAX_MS;
 }
 
@@ -97,6 +98,11 @@ void storage_writer_end(struct storage_writer *w) TS_ATTR(no_thread_safety_analy
         wake_flusher(st, &st->rows_pending_flush);
     if (atomic_load_explicit(&st->table.env.pending_index_bytes, memory_order_relaxed) > INDEX_BYTES_FLUSH)
         wake_flusher(st, &st->index_rows_pending_flush);
+}
+
+uint64_t storage_writer_series_generation(const struct storage_writer *w)
+{
+    return w->series_generation;
 }
 
 void storage_writer_limits(const struct storage_writer *w, int64_t *ret_min_ms, int64_t *ret_max_ms)

@@ -37,6 +37,8 @@ static uint64_t cut(struct storage *st)
     mutex_unlock(&st->positions_lock);
     if (st->hooks.reject_log_length)
         st->cut_reject_log_length = st->hooks.reject_log_length(st->hooks.context);
+    if (st->deletion)
+        storage_apply_deletion(st, st->deletion);
     storage_unlock_writers(st);
     storage_add_inmemory_parts(st, &list, n);
     mutex_unlock(&st->flush_lock);
@@ -313,7 +315,7 @@ static int settle(struct storage *st, struct error *reterr)
     return 0;
 }
 
-static int commit_round(struct storage *st, struct error *reterr)
+int storage_commit_round(struct storage *st, struct error *reterr)
 {
     if (atomic_load(&st->failed))
         return error_set(reterr, ERR_IO, "the store has failed; see the log");
@@ -345,7 +347,7 @@ static int commit_round(struct storage *st, struct error *reterr)
 int storage_commit(struct storage *st, struct error *reterr)
 {
     (void)storage_take_turn(st, -1);
-    int r = commit_round(st, reterr);
+    int r = storage_commit_round(st, reterr);
     storage_end_turn(st);
     return r;
 }

@@ -12,9 +12,38 @@
 #include "storage/mergeset/item_merge.h"
 #include "storage/partition/merge_task.h"
 #include "storage/series/index_items.h"
+#include "storage/series/metric_id_set.h"
 
 /* 1: dir holds the merged part; 0: nothing was left of the sources; or an error, and dir may need removing.
  */
+static bool is_published(const struct part *p, void *arg)
+{
+    (void)arg;
+    return !part_is_inmemory(p) && p->published;
+}
+
+/* The month's deleted ids, as far as a durable record says so: dropped rows don't come back. */
+static int load_deleted(struct partition *pt, struct metric_id_set *ids, struct error *reterr)
+{
+    struct part_list parts = {0};
+    struct item_search search;
+    part_set_pin(&pt->index, &parts, is_published, NULL);
+    struct item_source *sources = xcalloc(parts.count, sizeof *sources);
+    for (size_t i = 0; i < parts.count; i++)
+        sources[i] = part_item_source(parts.parts[i]);
+    item_search_init(&search, sources, parts.count);
+    int r = metric_id_set_load_deleted(ids, &search, reterr);
+    item_search_release(&search);
+    free(sources);
+    part_list_release(&parts);
+    return r;
+}
+
+static bool is_deleted(uint64_t metric_id, void *arg)
+{
+    return metric_id_set_has(arg, metric_id);
+}
+
 static int merge_rows(const struct merge_task *task, const char *dir, struct error *reterr)
 {
     struct partition_env *env = task->pt->env;
@@ -36,15 +65,23 @@ static int merge_rows(const struct merge_task *task, const char *dir, struct err
         .rows_deleted = &env->removed.retention_rows,
         .bytes_read = &counters->bytes_read,
     };
-    struct block_stream_writer bsw;
+    struct metric_id_set deleted = {0};
+    struct block_stream_writer bsw = {0};
     struct part_header ph = {0};
-    int r = block_stream_writer_init_from_file_part(&bsw, env->fs, dir, rows, blocks, reterr);
+    int r = load_deleted(task->pt, &deleted, reterr);
+    if (deleted.count) {
+        options.is_deleted = is_deleted;
+        options.is_deleted_arg = &deleted;
+    }
+    if (r == 0)
+        r = block_stream_writer_init_from_file_part(&bsw, env->fs, dir, rows, blocks, reterr);
     if (r == 0)
         r = merge_block_streams(&ph, &bsw, pointers, sources->count, &options, reterr);
     for (size_t i = 0; i < sources->count; i++)
         block_stream_reader_release(&readers[i]);
     free(readers);
     free(pointers);
+    metric_id_set_release(&deleted);
     return r < 0 ? r : ph.rows_count > 0;
 }
 

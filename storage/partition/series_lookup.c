@@ -8,6 +8,7 @@
 #include "storage/mergeset/item_search.h"
 #include "storage/series/index_items.h"
 #include "storage/series/index_row.h"
+#include "storage/series/metric_id_set.h"
 #include "storage/series/series_set.h"
 
 struct day {
@@ -18,8 +19,7 @@ struct day {
 struct month_series {
     struct partition *pt;
     struct series_set series; /* those with rows of kinds 1, 2, 3 in the month, as far as known */
-    uint64_t *deleted;        /* metric ids, ascending */
-    size_t deleted_count, deleted_capacity;
+    struct metric_id_set deleted;
     struct day *days;
     size_t days_count, days_capacity;
 };
@@ -50,7 +50,7 @@ static void month_series_free(struct month_series *m)
     for (size_t k = 0; k < m->days_count; k++)
         series_set_release(&m->days[k].series);
     series_set_release(&m->series);
-    free(m->deleted);
+    metric_id_set_release(&m->deleted);
     free(m->days);
     free(m);
 }
@@ -93,35 +93,6 @@ static void scan_close(struct index_scan *scan)
     part_list_release(&scan->parts);
 }
 
-static int compare_ids(const void *a, const void *b)
-{
-    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-    return (x > y) - (x < y);
-}
-
-static bool is_deleted(const struct month_series *m, uint64_t metric_id)
-{
-    return m->deleted_count &&
-           bsearch(&metric_id, m->deleted, m->deleted_count, sizeof *m->deleted, compare_ids) != NULL;
-}
-
-static int load_deleted(struct month_series *m, struct index_scan *scan, struct error *reterr)
-{
-    const uint8_t prefix = INDEX_DELETED_ID;
-    int r = item_search_first_with_prefix(&scan->search, &prefix, 1, reterr);
-    for (; r == 1 && scan->search.item.data[0] == prefix; r = item_search_next(&scan->search, reterr)) {
-        struct index_row row;
-        r = index_row_parse(&row, scan->search.item, reterr);
-        if (r < 0)
-            break;
-        GROW(m->deleted, m->deleted_count, m->deleted_capacity);
-        m->deleted[m->deleted_count++] = row.metric_id;
-    }
-    if (m->deleted_count)
-        qsort(m->deleted, m->deleted_count, sizeof *m->deleted, compare_ids);
-    return r < 0 ? r : 0;
-}
-
 /* Learns the series of one day: names, TSIDs, and that they're registered. */
 static int load_day(struct series_lookup *l, struct month_series *m, struct day *day, struct index_scan *scan,
                     struct error *reterr)
@@ -137,7 +108,7 @@ static int load_day(struct series_lookup *l, struct month_series *m, struct day 
         r = index_row_parse(&row, item, reterr);
         if (r < 0)
             break;
-        if (is_deleted(m, row.tsid.metric_id))
+        if (metric_id_set_has(&m->deleted, row.tsid.metric_id))
             continue;
         uint32_t series;
         uint64_t hash = series_name_hash(row.name.data, row.name.len);
@@ -223,7 +194,7 @@ static int touch(struct series_lookup *l, int64_t timestamp_ms, struct month_ser
     struct index_scan scan;
     scan_open(&scan, m->pt);
     uint64_t earlier = 0;
-    int r = new_month ? load_deleted(m, &scan, reterr) : 0;
+    int r = new_month ? metric_id_set_load_deleted(&m->deleted, &scan.search, reterr) : 0;
     if (r == 0)
         r = latest_day_before(m, date, &scan, &earlier, reterr);
     if (r == 0 && earlier && !find_day(m, earlier))
@@ -323,6 +294,54 @@ void series_lookup_forget_months(struct series_lookup *l, int64_t before_ms)
             l->months[kept++] = l->months[i];
     }
     l->months_count = kept;
+    mutex_unlock(&l->lock);
+}
+
+/* --- deletion --- */
+
+/* Kind 4 in the months where this process registered the series, whatever their index shows yet. */
+static void delete_where_registered(struct series_lookup *l, uint32_t series)
+{
+    uint64_t id = series_registry_tsid(l->registry, series).metric_id;
+    for (size_t i = 0; i < l->months_count; i++) {
+        struct month_series *m = l->months[i];
+        if (!series_set_has(&m->series, series))
+            continue;
+        index_rows_add_deleted(partition_lock_index_rows(m->pt), id);
+        partition_unlock_index_rows(m->pt);
+        metric_id_set_add(&m->deleted, id);
+    }
+}
+
+void series_lookup_delete(struct series_lookup *l, const struct item *names, size_t names_count)
+{
+    mutex_lock(&l->lock);
+    for (size_t i = 0; i < names_count; i++) {
+        uint32_t series;
+        uint64_t hash = series_name_hash(names[i].data, names[i].len);
+        if (series_registry_forget(l->registry, names[i].data, names[i].len, hash, &series))
+            delete_where_registered(l, series);
+    }
+    for (size_t i = 0; i < l->months_count; i++)
+        metric_id_set_sort(&l->months[i]->deleted);
+    mutex_unlock(&l->lock);
+}
+
+void series_lookup_delete_ids(struct series_lookup *l, struct partition *pt, const struct metric_id_set *ids)
+{
+    mutex_lock(&l->lock);
+    struct index_rows *pending = partition_lock_index_rows(pt);
+    for (size_t i = 0; i < ids->count; i++)
+        index_rows_add_deleted(pending, ids->ids[i]);
+    partition_unlock_index_rows(pt);
+    for (size_t i = 0; i < l->months_count; i++) {
+        struct month_series *m = l->months[i];
+        if (m->pt != pt)
+            continue;
+        for (size_t k = 0; k < ids->count; k++)
+            metric_id_set_add(&m->deleted, ids->ids[k]);
+        metric_id_set_sort(&m->deleted);
+    }
     mutex_unlock(&l->lock);
 }
 

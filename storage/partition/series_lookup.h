@@ -12,6 +12,7 @@
 #define VARVE_STORAGE_PARTITION_SERIES_LOOKUP_H
 
 #include "storage/partition/table.h"
+#include "storage/series/metric_id_set.h"
 #include "storage/series/metric_name.h"
 #include "storage/series/series_registry.h"
 
@@ -32,6 +33,12 @@ int series_lookup_register(struct series_lookup *l, uint32_t series, int64_t tim
 
 /* Forgets what is known of months that end before before_ms; no call for their days may come any more. */
 void series_lookup_forget_months(struct series_lookup *l, int64_t before_ms);
+
+/* Deletion (format 8.6): adds rows of kind 4 for these ids of a month. Their index part has to be flushed, in
+ * a cut of its own, before anything else is resolved: see delete_series.c. */
+void series_lookup_delete_ids(struct series_lookup *l, struct partition *pt, const struct metric_id_set *ids);
+/* Forgets these names, wherever this process registered them: the next sample of one makes a new series. */
+void series_lookup_delete(struct series_lookup *l, const struct item *names, size_t names_count);
 
 /* Series made by this process. */
 uint64_t series_lookup_new_series(struct series_lookup *l);

@@ -10,14 +10,10 @@
 #include "storage/mergeset/item_search.h"
 #include "storage/search/reader.h"
 #include "storage/series/index_row.h"
+#include "storage/series/metric_id_set.h"
 
 /* More ids than this are found faster by reading the rows of all. */
 #define SEEK_IDS_MAX 4096
-
-struct id_list {
-    uint64_t *ids;
-    size_t count, capacity;
-};
 
 struct found {
     struct series_matches *matches;
@@ -37,29 +33,6 @@ static int compare_ids(const void *a, const void *b)
 {
     uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
     return (x > y) - (x < y);
-}
-
-static void id_list_add(struct id_list *list, uint64_t id)
-{
-    GROW(list->ids, list->count, list->capacity);
-    list->ids[list->count++] = id;
-}
-
-static void id_list_sort(struct id_list *list)
-{
-    if (!list->count)
-        return;
-    qsort(list->ids, list->count, sizeof *list->ids, compare_ids);
-    size_t kept = 1;
-    for (size_t i = 1; i < list->count; i++)
-        if (list->ids[i] != list->ids[kept - 1])
-            list->ids[kept++] = list->ids[i];
-    list->count = kept;
-}
-
-static bool id_list_has(const struct id_list *list, uint64_t id)
-{
-    return list->count && bsearch(&id, list->ids, list->count, sizeof *list->ids, compare_ids);
 }
 
 /* Calls fn for each row with the prefix. */
@@ -83,35 +56,19 @@ static int each_row(struct item_search *search, const struct buffer *prefix,
 
 static int add_id(void *context, const struct index_row *row)
 {
-    id_list_add(context, row->metric_id);
+    metric_id_set_add(context, row->metric_id);
     return 0;
 }
 
 static int add_tag_ids(void *context, const struct index_row *row)
 {
     for (size_t i = 0; i < row->ids_count; i++)
-        id_list_add(context, index_row_id(row, i));
+        metric_id_set_add(context, index_row_id(row, i));
     return 0;
 }
 
-static int collect(struct item_search *search, struct buffer *prefix,
-                   int (*fn)(void *, const struct index_row *), struct id_list *ids, struct error *reterr)
-{
-    int r = each_row(search, prefix, fn, ids, reterr);
-    id_list_sort(ids);
-    buffer_release(prefix);
-    return r;
-}
-
-static int deleted_ids(struct item_search *search, struct id_list *ids, struct error *reterr)
-{
-    struct buffer prefix = {0};
-    index_key_kind(&prefix, INDEX_DELETED_ID);
-    return collect(search, &prefix, add_id, ids, reterr);
-}
-
-static int ids_on_days(struct item_search *search, int64_t start_ms, int64_t end_ms, struct id_list *ids,
-                       struct error *reterr)
+static int ids_on_days(struct item_search *search, int64_t start_ms, int64_t end_ms,
+                       struct metric_id_set *ids, struct error *reterr)
 {
     int r = 0;
     for (uint64_t date = (uint64_t)(start_ms / DAY_MS); date <= (uint64_t)(end_ms / DAY_MS) && r == 0;
@@ -121,13 +78,13 @@ static int ids_on_days(struct item_search *search, int64_t start_ms, int64_t end
         r = each_row(search, &prefix, add_id, ids, reterr);
         buffer_release(&prefix);
     }
-    id_list_sort(ids);
+    metric_id_set_sort(ids);
     return r;
 }
 
 /* Ids of the narrowest equality of each selector; *ret_all if one of them has none. */
-static int candidate_ids(struct item_search *search, struct found *found, struct id_list *ids, bool *ret_all,
-                         struct error *reterr)
+static int candidate_ids(struct item_search *search, struct found *found, struct metric_id_set *ids,
+                         bool *ret_all, struct error *reterr)
 {
     *ret_all = found->selectors_count == 0;
     for (size_t i = 0; i < found->selectors_count && !*ret_all; i++) {
@@ -144,7 +101,7 @@ static int candidate_ids(struct item_search *search, struct found *found, struct
         if (r < 0)
             return r;
     }
-    id_list_sort(ids);
+    metric_id_set_sort(ids);
     return 0;
 }
 
@@ -171,24 +128,24 @@ static void add_match(struct series_matches *matches, struct item name)
 
 struct names_scan {
     struct found *found;
-    const struct id_list *wanted, *days, *deleted; /* wanted, days: NULL for all */
-    struct id_list *matched;                       /* ids, in step with the matches added */
+    const struct metric_id_set *wanted, *days, *deleted; /* wanted, days: NULL for all */
+    struct metric_id_set *matched;                       /* ids, in step with the matches added */
     struct error *reterr;
 };
 
 static int take_name(void *context, const struct index_row *row)
 {
     struct names_scan *scan = context;
-    if ((scan->wanted && !id_list_has(scan->wanted, row->metric_id)) ||
-        (scan->days && !id_list_has(scan->days, row->metric_id)) ||
-        id_list_has(scan->deleted, row->metric_id))
+    if ((scan->wanted && !metric_id_set_has(scan->wanted, row->metric_id)) ||
+        (scan->days && !metric_id_set_has(scan->days, row->metric_id)) ||
+        metric_id_set_has(scan->deleted, row->metric_id))
         return 0;
     if (scan->matched->count && scan->matched->ids[scan->matched->count - 1] == row->metric_id)
         return 0; /* the same row in another part */
     int r = name_matches(scan->found, row->name, scan->reterr);
     if (r == 1) {
         add_match(scan->found->matches, row->name);
-        id_list_add(scan->matched, row->metric_id);
+        metric_id_set_add(scan->matched, row->metric_id);
     }
     return r < 0 ? r : 0;
 }
@@ -212,7 +169,7 @@ static int scan_names(struct item_search *search, struct names_scan *scan)
 }
 
 struct tsids_scan {
-    const struct id_list *ids; /* ascending */
+    const struct metric_id_set *ids; /* ascending */
     struct series_match *matches;
 };
 
@@ -253,11 +210,11 @@ static int match_month(const struct reader_month *m, struct found *found, int64_
         sources[i] = part_item_source(m->index.parts[i]);
     struct item_search search;
     item_search_init(&search, sources, m->index.count);
-    struct id_list wanted = {0}, on_days = {0}, deleted = {0}, matched = {0};
+    struct metric_id_set wanted = {0}, on_days = {0}, deleted = {0}, matched = {0};
     bool all = false;
     bool part_of_month = days && (start_ms > m->month.min_ms || end_ms < m->month.max_ms);
     size_t first = found->matches->count;
-    int r = deleted_ids(&search, &deleted, reterr);
+    int r = metric_id_set_load_deleted(&deleted, &search, reterr);
     if (r == 0)
         r = candidate_ids(&search, found, &wanted, &all, reterr);
     if (r == 0 && part_of_month)
@@ -270,10 +227,10 @@ static int match_month(const struct reader_month *m, struct found *found, int64_
     struct tsids_scan tsids = {&matched, matched.count ? found->matches->items + first : NULL};
     if (r == 0 && matched.count)
         r = scan_tsids(&search, &tsids, reterr);
-    free(wanted.ids);
-    free(on_days.ids);
-    free(deleted.ids);
-    free(matched.ids);
+    metric_id_set_release(&wanted);
+    metric_id_set_release(&on_days);
+    metric_id_set_release(&deleted);
+    metric_id_set_release(&matched);
     item_search_release(&search);
     free(sources);
     return r < 0 ? error_prefix(reterr, r, "index of %s", m->month.name) : 0;

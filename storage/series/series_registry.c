@@ -194,6 +194,37 @@ int series_registry_add(struct series_registry *reg, const uint8_t *name, size_t
     return r;
 }
 
+/* Linear probing leaves no holes: what was pushed over the emptied slot moves back. */
+static void empty_slot(struct series_registry *reg, size_t hole) REQUIRES(reg->lock)
+{
+    size_t mask = reg->slots_mask;
+    for (size_t i = (hole + 1) & mask; reg->slots[i].handle_plus_one; i = (i + 1) & mask) {
+        uint32_t handle = reg->slots[i].handle_plus_one - 1;
+        uint64_t hash = (uint64_t)reg->series[handle].hash_high << 32 | reg->slots[i].tag;
+        size_t home = hash & mask;
+        if (((i - home) & mask) < ((i - hole) & mask))
+            continue; /* it lies between its home and here, behind the hole */
+        reg->slots[hole] = reg->slots[i];
+        hole = i;
+    }
+    reg->slots[hole] = (struct slot){0};
+}
+
+bool series_registry_forget(struct series_registry *reg, const uint8_t *name, size_t len, uint64_t hash,
+                            uint32_t *ret_handle)
+{
+    mutex_lock(&reg->lock);
+    struct slot *slot = find_slot(reg, name, len, hash);
+    uint32_t handle_plus_one = slot->handle_plus_one;
+    if (handle_plus_one)
+        empty_slot(reg, (size_t)(slot - reg->slots));
+    mutex_unlock(&reg->lock);
+    if (!handle_plus_one)
+        return false;
+    *ret_handle = handle_plus_one - 1;
+    return true;
+}
+
 struct item series_registry_name(struct series_registry *reg, uint32_t handle)
 {
     mutex_lock(&reg->lock);

@@ -1,10 +1,10 @@
 /*
  * All series that the process knows: canonical name <-> handle <-> TSID, in memory.
  *
- * Handles are dense from 0 and never change or go away. Names lie in an arena of chunks that never move, so a
- * name once returned stays valid as long as the registry. The table holds (hash tag, handle) pairs, open
- * addressing: a lookup touches one cache line of it and the name. Thread-safe: one mutex (RANK_SERIES) is
- * held for the length of each call, never while ranks are built.
+ * Handles are dense from 0 and never change or go away, not even when the series is deleted. Names lie in an
+ * arena of chunks that never move, so a name once returned stays valid as long as the registry. The table
+ * holds (hash tag, handle) pairs, open addressing: a lookup touches one cache line of it and the name.
+ * Thread-safe: one mutex (RANK_SERIES) is held for the length of each call, never while ranks are built.
  */
 #ifndef VARVE_STORAGE_SERIES_SERIES_REGISTRY_H
 #define VARVE_STORAGE_SERIES_SERIES_REGISTRY_H
@@ -35,6 +35,12 @@ bool series_registry_find(struct series_registry *reg, const uint8_t *name, size
  * one; NULL makes one. */
 int series_registry_add(struct series_registry *reg, const uint8_t *name, size_t len, uint64_t hash,
                         const struct tsid *known, uint32_t *ret_handle, struct error *reterr);
+
+/* The name's series was deleted: the name is known no more, and the next series_registry_add of it makes a
+ * new series with an id of its own. The old handle keeps its name and TSID, for rows on their way. false if
+ * it wasn't known. */
+bool series_registry_forget(struct series_registry *reg, const uint8_t *name, size_t len, uint64_t hash,
+                            uint32_t *ret_handle);
 
 /* Of a handle that was returned before. The name stays valid until series_registry_free. */
 struct item series_registry_name(struct series_registry *reg, uint32_t handle);

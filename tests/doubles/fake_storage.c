@@ -45,6 +45,11 @@ void storage_writer_free(struct storage_writer *w)
     free(w);
 }
 
+uint64_t storage_writer_series_generation(const struct storage_writer *w)
+{
+    return w->st->series_generation;
+}
+
 void storage_writer_begin(struct storage_writer *w)
 {
     CHECK(!w->is_open);

@@ -31,6 +31,7 @@ struct storage {
     uint64_t commit_number;
     size_t series_calls, day_calls; /* of storage_writer_series and storage_writer_register_day */
     int flush_result;
+    uint64_t series_generation;
     const char *refuse_value; /* a label value that is refused */
     bool name_is_apart;       /* storage_writer_set_name_apart was called */
     bool keep_rows;           /* else they are only counted */

@@ -100,6 +100,17 @@ static int fake_snapshot_create(void *context, int64_t timeout_ms, char ret_name
     return 0;
 }
 
+static int fake_delete_series(void *context, const struct query *q, int64_t timeout_ms, struct error *reterr)
+{
+    struct fake *f = context;
+    assert_true(timeout_ms > 0);
+    assert_int_equal(q->matches_count, 2);
+    if (f->flush_result < 0)
+        return error_set(reterr, f->flush_result, "%s", q->matches[1]);
+    f->flushes++;
+    return 0;
+}
+
 static int fake_snapshot_list(void *context, void (*add)(void *arg, const char *name), void *arg,
                               struct error *reterr)
 {
@@ -142,6 +153,7 @@ static void start(struct server *s, const char *username, const char *password)
         .ready = fake_ready,
         .metrics = fake_metrics,
         .force_flush = fake_flush,
+        .delete_series = fake_delete_series,
         .snapshot_create = fake_snapshot_create,
         .snapshot_list = fake_snapshot_list,
         .snapshot_delete = fake_snapshot_delete,
@@ -462,14 +474,33 @@ static void test_snapshots(void **unused)
     http_stop(s.http);
 }
 
+static void test_delete_series(void **unused)
+{
+    (void)unused;
+    struct server s;
+    start(&s, NULL, NULL);
+#define PATH "/api/v1/admin/tsdb/delete_series"
+    expect(&s, POST_FORM(PATH, "match[]=up&match[]=%7Bjob%3D%22x%22%7D"), "204", NULL);
+    assert_int_equal(s.fake.flushes, 1);
+    expect(&s, GET(PATH), "400", "missing `match[]` arg");
+    expect(&s, POST_FORM(PATH, "match[]=up&start=1"), "400", "as a whole");
+    expect(&s, "POST " PATH " HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n", "403", NULL);
+    s.fake.flush_result = ERR_INVALID;
+    expect(&s, GET(PATH "?match[]=up&match[]=down"), "400", "down");
+    s.fake.flush_result = ERR_FULL;
+    expect(&s, GET(PATH "?match[]=up&match[]=down"), "503", NULL);
+    assert_int_equal(s.fake.flushes, 1);
+    http_stop(s.http);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_plain_paths),    cmocka_unit_test(test_force_flush),
-        cmocka_unit_test(test_snapshots),      cmocka_unit_test(test_arguments),
-        cmocka_unit_test(test_query_errors),   cmocka_unit_test(test_too_much),
-        cmocka_unit_test(test_long_answer),    cmocka_unit_test(test_slow_readers),
-        cmocka_unit_test(test_address_in_use),
+        cmocka_unit_test(test_plain_paths),  cmocka_unit_test(test_force_flush),
+        cmocka_unit_test(test_snapshots),    cmocka_unit_test(test_delete_series),
+        cmocka_unit_test(test_arguments),    cmocka_unit_test(test_query_errors),
+        cmocka_unit_test(test_too_much),     cmocka_unit_test(test_long_answer),
+        cmocka_unit_test(test_slow_readers), cmocka_unit_test(test_address_in_use),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

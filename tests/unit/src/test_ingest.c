@@ -404,6 +404,24 @@ static void test_cost_of_a_hit(void **unused)
     tear_down(&f);
 }
 
+/* After a deletion the names have new handles: those in the cache aren't used any more. */
+static void test_handles_of_an_older_generation_are_dropped(void **unused)
+{
+    (void)unused;
+    struct fixture f;
+    set_up(&f);
+    for (int i = 0; i < 3; i++) {
+        if (i == 2)
+            f.st.series_generation++;
+        add_group(&f.batch, "cpu");
+        add_sample(&f.batch, "idle", NOON + i, i);
+        deliver(&f, 0);
+    }
+    assert_int_equal(f.st.series_calls, 2);
+    assert_int_equal(rows_total(&f), 3);
+    tear_down(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -413,6 +431,7 @@ int main(void)
         cmocka_unit_test(test_record_time),
         cmocka_unit_test(test_refused_series_cost_themselves_only),
         cmocka_unit_test(test_extra_labels),
+        cmocka_unit_test(test_handles_of_an_older_generation_are_dropped),
         cmocka_unit_test(test_positions),
         cmocka_unit_test(test_pauses),
         cmocka_unit_test(test_counters_outlive_workers),

@@ -92,6 +92,35 @@ static void test_find_and_add(void **state)
     series_registry_free(reg);
 }
 
+/* A full table is what shows a hole that was closed wrongly. */
+static void test_forget(void **state)
+{
+    (void)state;
+    enum { NAMES = 5000 };
+    struct series_registry *reg = series_registry_new(1000);
+    uint32_t handle;
+    for (unsigned i = 0; i < NAMES; i++)
+        add(reg, i, 1);
+    for (unsigned i = 0; i < NAMES; i += 3) {
+        char name[100];
+        size_t len = make_name(name, sizeof name, i);
+        uint64_t hash = series_name_hash((const uint8_t *)name, len);
+        assert_true(series_registry_forget(reg, (const uint8_t *)name, len, hash, &handle));
+        assert_int_equal(handle, i);
+        assert_false(series_registry_forget(reg, (const uint8_t *)name, len, hash, &handle));
+    }
+    for (unsigned i = 0; i < NAMES; i++) {
+        if (i % 3)
+            assert_int_equal(add(reg, i, 0), i); /* the others are found as before */
+        else
+            assert_int_equal(add(reg, i, 1), NAMES + i / 3);
+    }
+    /* The old handle keeps what rows on their way need. */
+    assert_int_equal(series_registry_tsid(reg, 3).metric_id, 1003);
+    assert_int_equal(series_registry_tsid(reg, NAMES + 1).metric_id, 1000 + NAMES + 1);
+    series_registry_free(reg);
+}
+
 static void test_ranks(void **state)
 {
     (void)state;
@@ -209,10 +238,8 @@ static void test_series_set(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_find_and_add),
-        cmocka_unit_test(test_ranks),
-        cmocka_unit_test(test_threads),
-        cmocka_unit_test(test_series_set),
+        cmocka_unit_test(test_find_and_add), cmocka_unit_test(test_forget),     cmocka_unit_test(test_ranks),
+        cmocka_unit_test(test_threads),      cmocka_unit_test(test_series_set),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
