@@ -84,9 +84,9 @@ static const struct {
     {"storage: {path: /s, flush_intervall: 5s}\n",
      "t:1:21: storage.flush_intervall: unknown key; did you mean flush_interval?\n"},
     {"storage: {path: /s, listen: x}\n", "t:1:21: storage.listen: unknown key; it belongs below http:\n"},
-    {"storage: {path: /s, zzzzzz: 1}\n",
-     "t:1:21: storage.zzzzzz: unknown key; known here: path, retention, flush_interval, dedup_interval, min_free_disk, "
-     "memory_limit, merge_workers, trust_clock\n"},
+    {"storage: {path: /s, zzzzzz: 1}\n", "t:1:21: storage.zzzzzz: unknown key; known here: path, retention, "
+                                         "flush_interval, dedup_interval, min_free_disk, "
+                                         "memory_limit, merge_workers, trust_clock\n"},
     {STORAGE "flush_interval: 5s\n", "t:2:1: flush_interval: unknown key; it belongs below storage:\n"},
     {STORAGE "kafka: {}\n",
      "t:2:1: kafka: unknown key; known here: node, storage, sinks, rejects, http, log\n"},
