@@ -136,6 +136,7 @@ struct config_sink {
 struct config_storage {
     char *path; /* absolute */
     int64_t retention_ms;
+    int64_t dedup_interval_ms; /* 0: off */
     int64_t flush_interval_ms;
     uint64_t min_free_disk_bytes;
     struct config_percent_or_size memory_limit; /* percent: of the cgroup's or the machine's memory */

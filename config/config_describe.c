@@ -10,10 +10,14 @@ static void describe_storage(const struct config *cfg, struct buffer *dst)
     const struct config_storage *storage = &cfg->storage;
     char text[CONFIG_VALUE_TEXT_MAX];
     buffer_printf(dst, "store %s\n", config_shown(cfg, storage->path));
-    config_describe_line(dst, "retention", "%s: older samples are refused",
+    config_describe_line(dst, "retention", "%s: older samples are refused, and deleted",
                          config_format_duration_ms(storage->retention_ms, text));
     config_describe_line(dst, "flush_interval", "%s: this often rows go to disk and offsets are committed",
                          config_format_duration_ms(storage->flush_interval_ms, text));
+    if (storage->dedup_interval_ms)
+        config_describe_line(dst, "dedup_interval",
+                             "%s: of a series' samples in each such interval the last stays",
+                             config_format_duration_ms(storage->dedup_interval_ms, text));
     config_describe_line(dst, "min_free_disk", "%s: with less, intake pauses; queries go on",
                          config_format_size(storage->min_free_disk_bytes, text));
     config_describe_line(dst, "memory_limit", "%s%s: at it, intake pauses",

@@ -76,6 +76,7 @@ static int open_store(struct daemon *d)
         .path = cfg->path,
         .retention_ms = cfg->retention_ms,
         .trust_clock = cfg->trust_clock,
+        .dedup_interval_ms = cfg->dedup_interval_ms,
         .flush_interval_ms = cfg->flush_interval_ms,
         .merge_workers = cfg->merge_workers_count,
         .hooks = daemon_storage_hooks(d),

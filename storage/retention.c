@@ -17,6 +17,8 @@
 #define REMOVER_RETRY_MS (5 * SECOND_MS)
 #define TURN_TIMEOUT_MS  (2 * SECOND_MS)
 
+#define FINAL_DEDUP_INTERVAL_MS (3600 * SECOND_MS)
+
 int64_t storage_retention_deadline(struct storage *st)
 {
     if (clock_check_now(&st->clock) != CLOCK_PLAUSIBLE)
@@ -117,9 +119,35 @@ int storage_remove_stale(struct storage *st, struct error *reterr)
     return removed < 0 ? removed : r;
 }
 
+static bool is_deduped_less(const struct part *p, void *interval_ms)
+{
+    return p->file && p->file->header.min_dedup_interval < *(const int64_t *)interval_ms;
+}
+
+void storage_final_dedup(struct storage *st)
+{
+    int64_t interval = st->table.env.dedup_interval_ms;
+    if (!interval || clock_check_now(&st->clock) != CLOCK_PLAUSIBLE)
+        return;
+    struct month current = month_of(clock_now_ms());
+    size_t count;
+    struct partition **partitions = table_partitions(&st->table, &count);
+    for (size_t i = 0; i < count; i++) {
+        struct part_list parts = {0};
+        if (partitions[i]->month.min_ms == current.min_ms)
+            continue;
+        part_set_pin(&partitions[i]->data, &parts, is_deduped_less, &interval);
+        if (parts.count) /* too little space: in an hour, then */
+            (void)storage_force_merge_start(st, partitions[i]->month.name, NULL);
+        part_list_release(&parts);
+    }
+    free(partitions);
+}
+
 static void stale_parts_remover(void *arg)
 {
     struct storage *st = arg;
+    int64_t final_dedup_at = clock_monotonic_ms() + FINAL_DEDUP_INTERVAL_MS;
     int64_t wait = 0; /* a shorter retention takes effect at the start */
     while (!atomic_load(&st->failed)) {
         mutex_lock(&st->wake_lock);
@@ -134,6 +162,10 @@ static void stale_parts_remover(void *arg)
         int r = storage_remove_stale(st, &error);
         if (r < 0 && r != ERR_FULL && r != ERR_BUSY)
             (void)storage_fail(st, &error);
+        if (clock_monotonic_ms() >= final_dedup_at) {
+            storage_final_dedup(st);
+            final_dedup_at = clock_monotonic_ms() + FINAL_DEDUP_INTERVAL_MS;
+        }
         wait = r < 0 ? REMOVER_RETRY_MS : REMOVER_INTERVAL_MS;
     }
 }

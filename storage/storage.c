@@ -105,6 +105,7 @@ static struct storage *alloc_storage(const struct storage_options *options)
     st->hooks = options->hooks;
     st->retention_ms = options->retention_ms;
     st->clock.trust = options->trust_clock;
+    st->table.env.dedup_interval_ms = options->dedup_interval_ms;
     st->flush_interval_ms = options->flush_interval_ms;
     st->table.env.merge_workers = merge_workers_count(options->merge_workers);
     st->table.env.small_part_bytes_max = options->small_part_bytes_max;
@@ -388,6 +389,7 @@ void storage_stats(struct storage *st, struct storage_stats *ret)
     ret->oldest_unflushed_seconds = oldest == INT64_MAX || oldest > now ? 0 : (double)(now - oldest) / 1000;
     ret->disk_full = atomic_load(&st->disk_full);
     const struct partition_env *env = &st->table.env;
+    ret->removed.dedup_rows = atomic_load(&env->removed.dedup_rows);
     ret->removed.retention_rows = atomic_load(&env->removed.retention_rows);
     ret->removed.uncommitted_rows = atomic_load(&env->removed.uncommitted_rows);
     ret->removed.parts = atomic_load(&env->removed.parts);

@@ -51,9 +51,10 @@ struct storage_hooks {
 
 struct storage_options {
     const char *path;
-    const struct fs *fs;  /* NULL: &fs_posix */
-    int64_t retention_ms; /* rows, parts and whole months older than this go */
-    bool trust_clock;     /* retention doesn't wait when the clock looks wrong (clock_check.h) */
+    const struct fs *fs;       /* NULL: &fs_posix */
+    int64_t retention_ms;      /* rows, parts and whole months older than this go */
+    int64_t dedup_interval_ms; /* of the rows of a series in each such interval one stays (dedup.h); 0: all */
+    bool trust_clock;          /* retention doesn't wait when the clock looks wrong (clock_check.h) */
     int64_t flush_interval_ms;
     unsigned merge_workers;        /* for small parts, big parts and the index each; 0: one per core */
     uint64_t small_part_bytes_max; /* larger parts are big ones; 0: by the machine's memory */
@@ -208,6 +209,7 @@ struct storage_stats {
     double oldest_unflushed_seconds; /* age of the oldest row not in a durable record; 0 if none */
     bool disk_full;
     struct {
+        uint64_t dedup_rows;       /* left out by flushes and merges, as dedup_interval_ms says */
         uint64_t retention_rows;   /* on disk, deleted as they were out of retention */
         uint64_t uncommitted_rows; /* in memory, of a month that was dropped: left out of a commit */
         uint64_t parts, months;    /* deleted whole */

@@ -140,6 +140,9 @@ void start_stale_parts_remover(struct storage *st);
 /* What the thread does each minute: whole months and parts that are out of retention go. Returns a negative
  * code if something has to wait (ERR_FULL, ERR_BUSY: a merge or a commit is in the way). */
 int storage_remove_stale(struct storage *st, struct error *reterr);
+/* Asks for forced merges of the months, other than the current one, that hold parts made with a shorter
+ * dedup interval than ours (lib/storage/table.go:historicalMergeWatcher). The thread does it each hour. */
+void storage_final_dedup(struct storage *st);
 /* Rows before it are out of retention; 0 while the clock is in doubt. */
 int64_t storage_retention_deadline(struct storage *st);
 

@@ -282,9 +282,12 @@ int merge_block_streams(struct part_header *ret_ph, struct block_stream_writer *
     _cleanup_free_ struct block_stream_reader **heap = xreallocarray(NULL, n, sizeof *heap);
     struct merge m = {.bsw = bsw, .heap = heap, .readers = readers, .readers_count = n};
     m.deadline = options->retention_deadline_ms ? options->retention_deadline_ms : INT64_MIN;
+    block_stream_writer_set_dedup(bsw, options->dedup_interval_ms);
     int r = heap_init(&m, readers, n, reterr);
     if (r == 0)
         r = run(&m, options, reterr);
+    if (options->rows_deduped)
+        atomic_fetch_add_explicit(options->rows_deduped, bsw->rows_deduped, memory_order_relaxed);
     if (r == 0 && bsw->header.rows_count)
         r = block_stream_writer_finish(bsw, ret_ph, NULL, reterr);
     else if (r == 0)

@@ -6,6 +6,7 @@
 #include "src/base/alloc.h"
 #include "src/base/cleanup.h"
 #include "storage/block/block_header.h"
+#include "storage/block/dedup.h"
 #include "storage/encoding/int_array.h"
 #include "storage/encoding/zstd_codec.h"
 #include "storage/part/part_files.h"
@@ -58,6 +59,7 @@ void block_stream_writer_abandon(struct block_stream_writer *bsw)
     buffer_release(&bsw->index_block);
     buffer_release(&bsw->metaindex);
     buffer_release(&bsw->last_timestamps);
+    block_release(&bsw->deduped);
     free(bsw->dir);
     *bsw = (struct block_stream_writer){0};
 }
@@ -139,9 +141,39 @@ static int add_header(struct block_stream_writer *bsw, const struct block_header
     return 0;
 }
 
+void block_stream_writer_set_dedup(struct block_stream_writer *bsw, int64_t interval_ms)
+{
+    bsw->header.min_dedup_interval = interval_ms;
+}
+
+/* Makes *b a block of the rows that stay, if some don't. */
+static int dedup_block(struct block_stream_writer *bsw, struct block **b, struct error *reterr)
+{
+    int64_t interval = bsw->header.min_dedup_interval;
+    const struct block_header *bh = &(*b)->header;
+    size_t n = bh->rows_count;
+    if (n < 2)
+        return 0;
+    int r = block_decode(*b, reterr);
+    if (r < 0 || !dedup_is_needed((*b)->timestamps, n, interval))
+        return r;
+    struct block *kept = &bsw->deduped;
+    block_reserve_own(kept, n);
+    memcpy(kept->own_timestamps, (*b)->timestamps, n * sizeof *kept->own_timestamps);
+    memcpy(kept->own_mantissas, (*b)->mantissas, n * sizeof *kept->own_mantissas);
+    size_t left = dedup_mantissas(kept->own_timestamps, kept->own_mantissas, n, interval);
+    block_set_decoded(kept, &bh->tsid, kept->own_timestamps, kept->own_mantissas, left, bh->scale);
+    kept->header.precision_bits = bh->precision_bits;
+    bsw->rows_deduped += n - left;
+    *b = kept;
+    return 0;
+}
+
 int block_stream_writer_write_block(struct block_stream_writer *bsw, struct block *b, struct error *reterr)
 {
     int r = check_block(bsw, &b->header, reterr);
+    if (r == 0 && bsw->header.min_dedup_interval)
+        r = dedup_block(bsw, &b, reterr);
     if (r < 0)
         return r;
     const uint8_t *timestamps_data = b->timestamps_data, *values_data = b->values_data;

@@ -32,6 +32,8 @@ struct block_stream_writer {
     struct tsid last_tsid;
     int64_t last_min_timestamp;
     struct part_header header; /* of what was written so far */
+    struct block deduped;      /* scratch: what is left of the block being written */
+    uint64_t rows_deduped;     /* left out so far */
 };
 
 /* Creates the directory dir and the files in it. rows and blocks are expected counts (blocks 0: unknown);
@@ -40,6 +42,10 @@ struct block_stream_writer {
 int block_stream_writer_init_from_file_part(struct block_stream_writer *bsw, const struct fs *fs,
                                             const char *dir, uint64_t rows, uint64_t blocks,
                                             struct error *reterr);
+
+/* Of the rows of each block only one in each such interval is written (dedup.h); the part's metadata says so.
+ * Before the first block. 0: all rows. */
+void block_stream_writer_set_dedup(struct block_stream_writer *bsw, int64_t interval_ms);
 
 /* Adds a block: an encoded one with its bytes as they are, else it's encoded here (and b->header filled).
  * Blocks must come ordered by TSID, then min timestamp: anything else is ERR_INVALID. Equal neighbouring

@@ -54,11 +54,15 @@ static int merge_parts(struct partition *pt, uint64_t commit, const char *month_
         rows += sources->parts[i]->inmemory->header.rows_count;
         blocks += sources->parts[i]->inmemory->header.blocks_count;
     }
+    const struct merge_options options = {
+        .rows_deduped = &pt->env->removed.dedup_rows,
+        .dedup_interval_ms = pt->env->dedup_interval_ms,
+    };
     struct block_stream_writer bsw;
     struct part_header ph = {0};
     int r = block_stream_writer_init_from_file_part(&bsw, pt->env->fs, dir, rows, blocks, reterr);
     if (r == 0)
-        r = merge_block_streams(&ph, &bsw, pointers, sources->count, NULL, reterr);
+        r = merge_block_streams(&ph, &bsw, pointers, sources->count, &options, reterr);
     for (size_t i = 0; i < sources->count; i++)
         block_stream_reader_release(&readers[i]);
     free(readers);

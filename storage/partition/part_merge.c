@@ -63,6 +63,8 @@ static int merge_rows(const struct merge_task *task, const char *dir, struct err
         .retention_deadline_ms = atomic_load(&env->retention_deadline_ms),
         .rows_merged = &counters->rows,
         .rows_deleted = &env->removed.retention_rows,
+        .rows_deduped = &env->removed.dedup_rows,
+        .dedup_interval_ms = env->dedup_interval_ms,
         .bytes_read = &counters->bytes_read,
     };
     struct metric_id_set deleted = {0};

@@ -44,6 +44,7 @@ struct partition_env {
     _Atomic uint64_t
         published_durable; /* commits up to this one are recorded as published: their parts may be merged */
     _Atomic int64_t retention_deadline_ms; /* rows before it may go; 0: none, the clock is in doubt */
+    int64_t dedup_interval_ms;             /* of parts made from now on; 0: none */
     uint64_t small_part_bytes_max;         /* larger ones are big parts; 0: by the machine's memory */
     unsigned merge_workers;                /* of each kind: what is free is shared among so many */
     _Atomic uint64_t merge_reserved_bytes; /* that the results of merges at work may need */
@@ -54,6 +55,7 @@ struct partition_env {
     atomic_bool stop_merges;
     struct {
         _Atomic uint64_t retention_rows;   /* that were on disk */
+        _Atomic uint64_t dedup_rows;       /* at flushes and merges */
         _Atomic uint64_t uncommitted_rows; /* of dropped months, left out of commits */
         _Atomic uint64_t parts;            /* whole, without a merge */
         _Atomic uint64_t months;

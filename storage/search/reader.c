@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "src/base/alloc.h"
+#include "storage/block/dedup.h"
 #include "storage/commit/store_view.h"
 #include "storage/part/part_search.h"
 #include "storage/storage_impl.h"
@@ -22,6 +23,7 @@ struct reader *reader_new(struct storage *st)
     r->months = xcalloc(count, sizeof *r->months);
     r->months_count = count;
     r->min_ms = storage_retention_deadline(st);
+    r->dedup_interval_ms = st->table.env.dedup_interval_ms;
     for (size_t i = 0; i < count; i++) {
         r->months[i].month = partitions[i]->month;
         part_set_pin(&partitions[i]->data, &r->months[i].data, NULL, NULL);
@@ -189,8 +191,8 @@ static int compare_rows(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static int hand_out(struct gathered *g, int (*callback)(void *context, const struct series_rows *rows),
-                    void *context)
+static int hand_out(struct gathered *g, int64_t dedup_interval_ms,
+                    int (*callback)(void *context, const struct series_rows *rows), void *context)
 {
     if (!g->count)
         return 0;
@@ -205,7 +207,10 @@ static int hand_out(struct gathered *g, int (*callback)(void *context, const str
         timestamps[i] = g->rows[i].timestamp;
         values[i] = g->rows[i].value;
     }
-    const struct series_rows rows = {g->name.data, g->name.len, timestamps, values, g->count};
+    size_t count = g->count;
+    if (dedup_is_needed(timestamps, count, dedup_interval_ms))
+        count = dedup_values(timestamps, values, count, dedup_interval_ms);
+    const struct series_rows rows = {g->name.data, g->name.len, timestamps, values, count};
     int r = callback(context, &rows);
     free(timestamps);
     free(values);
@@ -247,7 +252,7 @@ int reader_export(struct reader *r, struct selector *const *selectors, size_t se
                 rc = read_part(m->data.parts[k], &b, start_ms, end_ms, reterr);
         }
         for (size_t i = 0; i < b.series_count && rc == 0; i++)
-            rc = hand_out(&b.series[i], callback, context);
+            rc = hand_out(&b.series[i], r->dedup_interval_ms, callback, context);
         batch_release(&b);
     }
     series_matches_release(&matches);

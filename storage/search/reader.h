@@ -16,8 +16,9 @@ struct reader_month {
 struct reader {
     struct reader_month *months; /* oldest first */
     size_t months_count;
-    int64_t min_ms; /* what is older is out of retention; 0: all is shown */
-    int lock_fd;    /* shared lock on a stopped store's directory; -1 */
+    int64_t dedup_interval_ms; /* as of the store; 0: all rows are shown */
+    int64_t min_ms;            /* what is older is out of retention; 0: all is shown */
+    int lock_fd;               /* shared lock on a stopped store's directory; -1 */
 };
 
 /* A series found in a month's index. */

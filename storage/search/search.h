@@ -36,7 +36,10 @@ struct series_rows {
     size_t count; /* 0 for reader_series */
 };
 
-/* Calls back for each series that matches any of the selectors (none: all) and has rows in [start_ms,
+/* A reader of a running store shows what its retention and its dedup interval leave; one of a directory,
+ * which knows neither, all that is there.
+ *
+ * Calls back for each series that matches any of the selectors (none: all) and has rows in [start_ms,
  * end_ms], in order of canonical name; a negative return stops and is returned. Series are read one by one:
  * memory is bounded by the largest. */
 int reader_export(struct reader *r, struct selector *const *selectors, size_t selectors_count,

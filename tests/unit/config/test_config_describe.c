@@ -43,7 +43,7 @@ static void test_all_of_it(void **state)
     static const char expected[] =
         "node edge-1\n"
         "store /s\n"
-        "  retention           13M: older samples are refused\n"
+        "  retention           13M: older samples are refused, and deleted\n"
         "  flush_interval      5s: this often rows go to disk and offsets are committed\n"
         "  min_free_disk       256MiB: with less, intake pauses; queries go on\n"
         "  memory_limit        60% of the cgroup's or machine's memory: at it, intake pauses\n"

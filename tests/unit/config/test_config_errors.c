@@ -84,16 +84,15 @@ static const struct {
     {"storage: {path: /s, flush_intervall: 5s}\n",
      "t:1:21: storage.flush_intervall: unknown key; did you mean flush_interval?\n"},
     {"storage: {path: /s, listen: x}\n", "t:1:21: storage.listen: unknown key; it belongs below http:\n"},
-    {"storage: {path: /s, zzzzzz: 1}\n",
-     "t:1:21: storage.zzzzzz: unknown key; known here: path, retention, flush_interval, min_free_disk, "
-     "memory_limit, merge_workers, trust_clock\n"},
+    {"storage: {path: /s, zzzzzz: 1}\n", "t:1:21: storage.zzzzzz: unknown key; known here: path, retention, "
+                                         "flush_interval, dedup_interval, min_free_disk, "
+                                         "memory_limit, merge_workers, trust_clock\n"},
     {STORAGE "flush_interval: 5s\n", "t:2:1: flush_interval: unknown key; it belongs below storage:\n"},
     {STORAGE "kafka: {}\n",
      "t:2:1: kafka: unknown key; known here: node, storage, sinks, rejects, http, log\n"},
     {STORAGE "dead: {}\n",
      "t:2:1: dead: unknown key; known here: node, storage, sinks, rejects, http, log\n"},
     {"storage: {path: /s, dedup_interval: 1s, max_daily_series: 5}\n",
-     "t:1:21: storage.dedup_interval: not built yet in this version; leave it out\n"
      "t:1:41: storage.max_daily_series: not built yet in this version; leave it out\n"},
     {STORAGE "rejects: {kafka: {topic: x}}\n",
      "t:2:11: rejects.kafka: not built yet in this version; leave it out\n"},
