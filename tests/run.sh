@@ -88,6 +88,8 @@ step broker-away   quick release 600  "Kafka away at start, in the middle, at th
 step broker-away-long full release 900 "the same, for 30 s"     @PYTHON@ tests/real/broker_away.py --build @BUILD@ --away 30
 step snapshot      quick release 300  "snapshots in mid-stream: a stock server and a restored Varve make of them what they should" \
                                                      @PYTHON@ tests/real/snapshot.py --build @BUILD@
+step delete        quick release 300  "series are deleted in mid-stream: by Varve, and by a stock server on its directory" \
+                                                     @PYTHON@ tests/real/delete.py --build @BUILD@
 step snapshot-backup full release 1200 "the same, also through vmbackup and vmrestore" \
                                                      @PYTHON@ tests/real/snapshot.py --build @BUILD@ --vmbackup
 step bad-input     quick release 600  "bad input of every kind costs itself only"  @PYTHON@ tests/real/bad_input.py --build @BUILD@
@@ -103,7 +105,7 @@ step bench-remote-write full release 3600 "the same for remote write: CPU at mos
 step bench-mqtt    full  release 3600 "MQTT beside a bare subscriber: at least 0.70 of it, also with slow fsyncs" sh tests/bench/run.sh mqtt --build @BUILD@ --limit 0.70
 
 # Steps that mostly wait (for groups to form, brokers to start, times to run out): the last to run, LANES of them at a time.
-BESIDE="kafka mqtt snapshot full-disk broker-away bad-input kill powercut"
+BESIDE="kafka mqtt snapshot delete full-disk broker-away bad-input kill powercut"
 LANES=2
 
 # ---------------------------------------------------------------- what the steps call
