@@ -32,7 +32,7 @@ static const char help[] =
 #define RETENTION_MS       (INT64_C(36500) * 86400000)
 #define FLUSH_INTERVAL_MS  (3600 * SECOND_MS)
 #define LOOK_INTERVAL_NS   200000000
-#define SERVER_INTERVAL_NS 500000000
+#define SERVER_INTERVAL_MS 500
 
 /* --- a directory --- */
 
@@ -163,8 +163,7 @@ static int follow_server(const struct http_target *target, const struct storage_
         uint64_t ended = ret->done_total + ret->failed_total;
         if (!ret->running && !ret->waiting && ended > before->done_total + before->failed_total)
             break;
-        struct timespec interval = {.tv_nsec = SERVER_INTERVAL_NS};
-        (void)nanosleep(&interval, NULL);
+        clock_sleep_ms(SERVER_INTERVAL_MS);
     }
     merge_bar_end(&bar);
     if (r == 0 && ret->failed_total > before->failed_total)
