@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "storage/encoding/varint.h"
+#include "storage/encoding/varint_array.h"
 #include "storage/encoding/zstd_codec.h"
 
 /* From this raw size on compression is tried; it's kept if it saves a tenth. */
@@ -40,7 +41,15 @@ static bool is_const(const int64_t *a, size_t n)
 static bool is_delta_const(const int64_t *a, size_t n)
 {
     int64_t d = difference(a[1], a[0]);
-    for (size_t i = 2; i < n; i++)
+    size_t i = 2;
+    for (; i + 8 <= n; i += 8) {
+        int64_t x = 0;
+        for (size_t k = 0; k < 8; k++)
+            x |= difference(a[i + k], a[i + k - 1]) ^ d;
+        if (x)
+            return false;
+    }
+    for (; i < n; i++)
         if (difference(a[i], a[i - 1]) != d)
             return false;
     return true;
@@ -65,23 +74,9 @@ static bool is_gauge(const int64_t *a, size_t n)
     return resets > 2 && resets > n >> 3;
 }
 
-static uint8_t *put_nearest_delta(uint8_t *p, const int64_t *a, size_t n)
-{
-    for (size_t i = 1; i < n; i++)
-        p = varint_put_signed(p, difference(a[i], a[i - 1]));
-    return p;
-}
-
 static uint8_t *put_nearest_delta2(uint8_t *p, const int64_t *a, size_t n)
 {
-    int64_t d = difference(a[1], a[0]);
-    p = varint_put_signed(p, d);
-    for (size_t i = 2; i < n; i++) {
-        int64_t next = difference(a[i], a[i - 1]);
-        p = varint_put_signed(p, difference(next, d));
-        d = next;
-    }
-    return p;
+    return varint_array_put_deltas2(varint_put_signed(p, difference(a[1], a[0])), a, n);
 }
 
 void int_array_encode(struct buffer *dst, const int64_t *a, size_t n, uint8_t *ret_type, int64_t *ret_first)
@@ -99,7 +94,8 @@ void int_array_encode(struct buffer *dst, const int64_t *a, size_t n, uint8_t *r
     }
     bool gauge = is_gauge(a, n);
     uint8_t *raw = buffer_reserve(dst, n * VARINT_MAX_BYTES);
-    size_t raw_size = (size_t)((gauge ? put_nearest_delta(raw, a, n) : put_nearest_delta2(raw, a, n)) - raw);
+    size_t raw_size =
+        (size_t)((gauge ? varint_array_put_deltas(raw, a, n) : put_nearest_delta2(raw, a, n)) - raw);
     if (raw_size >= COMPRESS_BYTES_MIN) {
         /* The frame is made right behind the raw bytes and moved over them if it's the better one. */
         size_t bound = zstd_compress_bound(raw_size);
@@ -140,17 +136,14 @@ static int decode_delta_const(int64_t *dst, size_t n, int64_t first, const uint8
 static int decode_nearest_delta(int64_t *dst, size_t n, int64_t first, const uint8_t *p, const uint8_t *end,
                                 struct error *reterr)
 {
-    uint64_t v = (uint64_t)first;
     dst[0] = first;
-    for (size_t i = 1; i < n; i++) {
-        int64_t d;
-        p = varint_get_signed(p, end, &d);
-        if (!p)
-            return tail_or_short(reterr, p);
-        v += (uint64_t)d;
-        dst[i] = (int64_t)v;
-    }
-    return p == end ? 0 : tail_or_short(reterr, p);
+    p = varint_array_get(dst + 1, n - 1, p, end);
+    if (p != end || !p)
+        return tail_or_short(reterr, p);
+    uint64_t v = (uint64_t)first;
+    for (size_t i = 1; i < n; i++)
+        dst[i] = (int64_t)(v += (uint64_t)dst[i]);
+    return 0;
 }
 
 static int decode_nearest_delta2(int64_t *dst, size_t n, int64_t first, const uint8_t *p, const uint8_t *end,
@@ -158,19 +151,17 @@ static int decode_nearest_delta2(int64_t *dst, size_t n, int64_t first, const ui
 {
     if (n < 2)
         return error_set(reterr, ERR_CORRUPT, "damaged integers: second differences of one item");
+    dst[0] = first;
+    p = varint_array_get(dst + 1, n - 1, p, end);
+    if (p != end || !p)
+        return tail_or_short(reterr, p);
     uint64_t v = (uint64_t)first;
     uint64_t d = 0;
-    dst[0] = first;
     for (size_t i = 1; i < n; i++) {
-        int64_t d2; /* the first one is the first difference itself */
-        p = varint_get_signed(p, end, &d2);
-        if (!p)
-            return tail_or_short(reterr, p);
-        d += (uint64_t)d2;
-        v += d;
-        dst[i] = (int64_t)v;
+        d += (uint64_t)dst[i]; /* the first one is the first difference itself */
+        dst[i] = (int64_t)(v += d);
     }
-    return p == end ? 0 : tail_or_short(reterr, p);
+    return 0;
 }
 
 int int_array_decode(int64_t *dst, size_t n, uint8_t type, int64_t first, const uint8_t *data, size_t size,
