@@ -7,6 +7,10 @@
 #include "src/base/alloc.h"
 #include "storage/encoding/scale.h"
 
+/* Rows are put in order at once if they move at most so many times as many: late rows usually fall into the
+ * block before theirs. */
+#define LATER_ROWS_MAX 4
+
 /* Rows somewhere: a run, or what runs were merged into. */
 struct rows {
     int64_t *timestamps, *mantissas;
@@ -107,14 +111,19 @@ static bool merge_two(struct rows dst, struct rows a, size_t a_count, struct row
 {
     size_t i = 0, j = 0, n = 0;
     while (i < a_count && j < b_count) {
-        int64_t x = a.timestamps[i], y = b.timestamps[j];
-        if (x == y)
+        for (int64_t y = b.timestamps[j]; i < a_count && a.timestamps[i] < y; i++, n++) {
+            dst.timestamps[n] = a.timestamps[i];
+            dst.mantissas[n] = a.mantissas[i];
+        }
+        if (i == a_count)
+            break;
+        int64_t x = a.timestamps[i];
+        if (x == b.timestamps[j])
             return false;
-        bool first = x < y;
-        dst.timestamps[n] = first ? x : y;
-        dst.mantissas[n++] = first ? a.mantissas[i] : b.mantissas[j];
-        i += first;
-        j += !first;
+        for (; j < b_count && b.timestamps[j] < x; j++, n++) {
+            dst.timestamps[n] = b.timestamps[j];
+            dst.mantissas[n] = b.mantissas[j];
+        }
     }
     copy_rows(rows_at(dst, n), rows_at(a, i), a_count - i);
     copy_rows(rows_at(dst, n + a_count - i), rows_at(b, j), b_count - j);
@@ -253,10 +262,13 @@ static void take_run(struct block_gather *g, size_t count)
         bh->min_timestamp = first;
         bh->max_timestamp = last;
     }
-    if (first < bh->max_timestamp || g->runs_count) {
+    size_t later = g->runs_count || first >= bh->max_timestamp ? 0 : n - first_later(timestamps, n, first);
+    if (g->runs_count || later > LATER_ROWS_MAX * count) {
         GROW(g->runs, g->runs_count, g->runs_capacity);
         g->runs[g->runs_count++] = n;
-    } else { /* by far the most common case */
+    } else {
+        if (later)
+            interleave_in_place(own_rows(g), n, count, tmp_rows(g, later + count));
         g->ordered = n + count;
     }
     bh->min_timestamp = first < bh->min_timestamp ? first : bh->min_timestamp;

@@ -14,7 +14,6 @@
 #include "storage/encoding/varint.h"
 
 #define LANES         8
-#define ONE_BYTE_MAX  UINT64_C(0x7f)
 #define TWO_BYTES_MAX UINT64_C(0x3fff)
 
 /* --- reading --- */
@@ -28,11 +27,27 @@ static struct window {
     uint8_t shuffle[16]; /* brings each into a lane of 16 bits; 0x80 gives zero */
     uint8_t count, bytes;
 } windows[256];
-static pthread_once_t windows_once = PTHREAD_ONCE_INIT;
+/* Closes the gaps in lanes of 16 bits of which some, those of the mask, hold two bytes. */
+static struct packing {
+    uint8_t shuffle[16];
+    uint8_t bytes;
+} packings[256];
+static pthread_once_t tables_once = PTHREAD_ONCE_INIT;
 
-static void fill_windows(void)
+static void fill_packing(struct packing *k, unsigned mask)
+{
+    memset(k->shuffle, 0x80, sizeof k->shuffle);
+    for (unsigned lane = 0; lane < LANES; lane++) {
+        k->shuffle[k->bytes++] = (uint8_t)(2 * lane);
+        if (mask >> lane & 1)
+            k->shuffle[k->bytes++] = (uint8_t)(2 * lane + 1);
+    }
+}
+
+static void fill_tables(void)
 {
     for (unsigned mask = 0; mask < 256; mask++) {
+        fill_packing(&packings[mask], mask);
         struct window *w = &windows[mask];
         memset(w->shuffle, 0x80, sizeof w->shuffle);
         unsigned i = 0;
@@ -56,8 +71,8 @@ __attribute__((target("sse4.1"))) static const uint8_t *get_windows(int64_t *dst
 {
     const __m128i low = _mm_set1_epi16(0x7f), high = _mm_set1_epi16(0x3f80), one = _mm_set1_epi16(1);
     size_t i = 0;
-    (void)pthread_once(&windows_once, fill_windows);
-    while (n - i >= LANES && end - p >= 8) {
+    (void)pthread_once(&tables_once, fill_tables);
+    while (n - i >= LANES && end - p >= LANES) {
         __m128i bytes = _mm_loadl_epi64((const __m128i *)(const void *)p);
         const struct window *w = &windows[_mm_movemask_epi8(bytes) & 0xff];
         if (!w->count) { /* a long one */
@@ -82,12 +97,12 @@ __attribute__((target("sse4.1"))) static const uint8_t *get_windows(int64_t *dst
     return p;
 }
 
-static bool has_windows(void)
+static bool has_shuffles(void)
 {
     return __builtin_cpu_supports("sse4.1");
 }
 #else
-static bool has_windows(void)
+static bool has_shuffles(void)
 {
     return false;
 }
@@ -105,7 +120,7 @@ static const uint8_t *get_windows(int64_t *dst, size_t n, const uint8_t *p, cons
 const uint8_t *varint_array_get(int64_t *dst, size_t n, const uint8_t *p, const uint8_t *end)
 {
     size_t i = 0;
-    if (n >= LANES && has_windows())
+    if (n >= LANES && has_shuffles())
         p = get_windows(dst, n, p, end, &i);
     for (; p && i < n; i++)
         p = varint_get_signed(p, end, &dst[i]);
@@ -113,30 +128,6 @@ const uint8_t *varint_array_get(int64_t *dst, size_t n, const uint8_t *p, const 
 }
 
 /* --- writing --- */
-
-static uint8_t *put_lanes(uint8_t *p, const uint64_t z[LANES])
-{
-    uint64_t bits = 0;
-    for (size_t k = 0; k < LANES; k++)
-        bits |= z[k];
-    if (bits > TWO_BYTES_MAX) {
-        for (size_t k = 0; k < LANES; k++)
-            p = varint_put_unsigned(p, z[k]);
-        return p;
-    }
-    if (bits <= ONE_BYTE_MAX) {
-        for (size_t k = 0; k < LANES; k++)
-            p[k] = (uint8_t)z[k];
-        return p + LANES;
-    }
-    for (size_t k = 0; k < LANES; k++) {
-        unsigned two = z[k] > ONE_BYTE_MAX;
-        p[0] = (uint8_t)((z[k] & ONE_BYTE_MAX) | two << 7);
-        p[1] = (uint8_t)(z[k] >> 7); /* overwritten if it's one byte */
-        p += 1 + two;
-    }
-    return p;
-}
 
 static uint64_t delta(const int64_t *a)
 {
@@ -148,15 +139,97 @@ static uint64_t delta2(const int64_t *a)
     return delta(a) - delta(a - 1);
 }
 
+/* Eight differences of order 1 or 2. */
+static uint8_t *put_one_by_one(uint8_t *p, const int64_t *a, int order)
+{
+    for (size_t k = 0; k < LANES; k++)
+        p = varint_put_signed(p, (int64_t)(order == 1 ? delta(&a[k]) : delta2(&a[k])));
+    return p;
+}
+
+#if defined(__x86_64__)
+/* Two zigzagged differences. */
+__attribute__((target("sse4.1"))) static inline __m128i two_differences(const int64_t *a, int order)
+{
+    __m128i d = _mm_sub_epi64(_mm_loadu_si128((const __m128i *)(const void *)a),
+                              _mm_loadu_si128((const __m128i *)(const void *)(a - 1)));
+    if (order == 2)
+        d = _mm_sub_epi64(d, _mm_sub_epi64(_mm_loadu_si128((const __m128i *)(const void *)(a - 1)),
+                                           _mm_loadu_si128((const __m128i *)(const void *)(a - 2))));
+    __m128i sign = _mm_shuffle_epi32(_mm_srai_epi32(d, 31), 0xf5);
+    return _mm_xor_si128(_mm_add_epi64(d, d), sign);
+}
+
+/* The low halves of two pairs. */
+__attribute__((target("sse4.1"))) static inline __m128i low_halves(__m128i x, __m128i y)
+{
+    return _mm_castps_si128(_mm_shuffle_ps(_mm_castsi128_ps(x), _mm_castsi128_ps(y), 0x88));
+}
+
+/* Whole eights of a[i..n). *done is where it ended. */
+__attribute__((target("sse4.1"))) static inline uint8_t *put_eights(uint8_t *p, const int64_t *a, size_t i,
+                                                                    size_t n, int order, size_t *done)
+{
+    const __m128i long_bits = _mm_set1_epi64x((int64_t)~TWO_BYTES_MAX), one_byte = _mm_set1_epi16(0x7f),
+                  high = _mm_set1_epi16(0x7f00), more = _mm_set1_epi16(0x80);
+    (void)pthread_once(&tables_once, fill_tables);
+    for (; i + LANES <= n; i += LANES) {
+        __m128i x = two_differences(&a[i], order), y = two_differences(&a[i + 2], order);
+        __m128i u = two_differences(&a[i + 4], order), v = two_differences(&a[i + 6], order);
+        if (!_mm_testz_si128(_mm_or_si128(_mm_or_si128(x, y), _mm_or_si128(u, v)), long_bits)) {
+            p = put_one_by_one(p, &a[i], order);
+            continue;
+        }
+        __m128i z = _mm_packus_epi32(low_halves(x, y), low_halves(u, v));
+        __m128i two = _mm_cmpgt_epi16(z, one_byte);
+        __m128i bytes = _mm_or_si128(_mm_and_si128(z, one_byte), _mm_and_si128(_mm_slli_epi16(z, 1), high));
+        bytes = _mm_or_si128(bytes, _mm_and_si128(two, more));
+        const struct packing *k =
+            &packings[_mm_movemask_epi8(_mm_packs_epi16(two, _mm_setzero_si128())) & 0xff];
+        __m128i shuffle = _mm_loadu_si128((const __m128i *)(const void *)k->shuffle);
+        _mm_storeu_si128((__m128i *)(void *)p, _mm_shuffle_epi8(bytes, shuffle)); /* there's room for 80 */
+        p += k->bytes;
+    }
+    *done = i;
+    return p;
+}
+
+__attribute__((target("sse4.1"))) static uint8_t *put_eights_1(uint8_t *p, const int64_t *a, size_t n,
+                                                               size_t *done)
+{
+    return put_eights(p, a, 1, n, 1, done);
+}
+
+__attribute__((target("sse4.1"))) static uint8_t *put_eights_2(uint8_t *p, const int64_t *a, size_t n,
+                                                               size_t *done)
+{
+    return put_eights(p, a, 2, n, 2, done);
+}
+#else
+static uint8_t *put_eights(uint8_t *p, const int64_t *a, size_t i, size_t n, int order, size_t *done)
+{
+    for (; i + LANES <= n; i += LANES)
+        p = put_one_by_one(p, &a[i], order);
+    *done = i;
+    return p;
+}
+
+static uint8_t *put_eights_1(uint8_t *p, const int64_t *a, size_t n, size_t *done)
+{
+    return put_eights(p, a, 1, n, 1, done);
+}
+
+static uint8_t *put_eights_2(uint8_t *p, const int64_t *a, size_t n, size_t *done)
+{
+    return put_eights(p, a, 2, n, 2, done);
+}
+#endif
+
 uint8_t *varint_array_put_deltas(uint8_t *p, const int64_t *a, size_t n)
 {
     size_t i = 1;
-    for (; i + LANES <= n; i += LANES) {
-        uint64_t z[LANES];
-        for (size_t k = 0; k < LANES; k++)
-            z[k] = zigzag64((int64_t)delta(&a[i + k]));
-        p = put_lanes(p, z);
-    }
+    if (has_shuffles())
+        p = put_eights_1(p, a, n, &i);
     for (; i < n; i++)
         p = varint_put_signed(p, (int64_t)delta(&a[i]));
     return p;
@@ -165,12 +238,8 @@ uint8_t *varint_array_put_deltas(uint8_t *p, const int64_t *a, size_t n)
 uint8_t *varint_array_put_deltas2(uint8_t *p, const int64_t *a, size_t n)
 {
     size_t i = 2;
-    for (; i + LANES <= n; i += LANES) {
-        uint64_t z[LANES];
-        for (size_t k = 0; k < LANES; k++)
-            z[k] = zigzag64((int64_t)delta2(&a[i + k]));
-        p = put_lanes(p, z);
-    }
+    if (has_shuffles())
+        p = put_eights_2(p, a, n, &i);
     for (; i < n; i++)
         p = varint_put_signed(p, (int64_t)delta2(&a[i]));
     return p;

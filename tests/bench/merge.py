@@ -124,7 +124,7 @@ def main():
     parser.add_argument('name', choices=('merge',))
     parser.add_argument('--build', required=True)
     parser.add_argument('--series', type=int, default=10000)
-    parser.add_argument('--samples-per-series', type=int, default=2000)
+    parser.add_argument('--samples-per-series', type=int, default=4000)
     parser.add_argument('--flushes', type=int, default=100)
     parser.add_argument('--step-ms', type=int, default=10000)
     parser.add_argument('--late-percent', type=int, default=2)
