@@ -50,7 +50,7 @@ int cmd_version(int argc, char **argv)
 #ifdef VARVE_FAULT_POINTS
     puts("fault points: built in; not for production");
 #endif
-    puts("not covered: MQTT QoS 2; snapshots, deletes, forced merges; detaching parts, "
+    puts("not covered: MQTT QoS 2; snapshots, deletes; detaching parts, "
          "changing "
          "positions "
          "and\n  replaying rejects; exactly once across two stores in one consumer group that share a "

@@ -24,10 +24,13 @@ static void write_metrics(void *context, struct buffer *dst)
     struct reject_log_stats rejects = {0};
     intake_totals_collect(&intake, ingest_counters(d->ingest));
     storage_stats(d->storage, &storage);
+    struct storage_merge_progress forced_merge;
+    storage_force_merge_progress(d->storage, &forced_merge);
     reject_log_get_stats(d->reject_log, &rejects);
     struct self_metrics m = {
         .intake = &intake,
         .storage = &storage,
+        .forced_merge = &forced_merge,
         .rejects = &rejects,
         .sinks = d->sinks,
         .sinks_count = atomic_load(&d->ready) ? d->sinks_count : 0,
@@ -48,6 +51,12 @@ static int force_flush(void *context, int64_t timeout_ms, struct error *reterr)
 {
     struct daemon *d = context;
     return storage_flush(d->storage, timeout_ms, reterr);
+}
+
+static int force_merge(void *context, const char *partition_prefix, struct error *reterr)
+{
+    struct daemon *d = context;
+    return storage_force_merge_start(d->storage, partition_prefix, reterr);
 }
 
 static int run_query(void *context, const struct query *q, query_write write, void *write_context,
@@ -133,6 +142,7 @@ struct http_api daemon_http_api(struct daemon *d)
         .snapshot_create = create_snapshot,
         .snapshot_list = list_snapshots,
         .snapshot_delete = delete_snapshot,
+        .force_merge = force_merge,
         .query = run_query,
     };
 }

@@ -53,6 +53,12 @@ static void on_problem(void *context, const struct error *error)
         error->message);
 }
 
+static void on_force_merge_failed(void *context, const struct error *error)
+{
+    (void)context;
+    log_error("the forced merge wasn't done: %s", error->message);
+}
+
 /* Until the log is open its length is the one that the store found. */
 static uint64_t reject_length(void *context)
 {
@@ -80,6 +86,7 @@ struct storage_hooks daemon_storage_hooks(struct daemon *d)
         .fatal = on_fatal,
         .disk_full = on_disk_full,
         .problem = on_problem,
+        .force_merge_failed = on_force_merge_failed,
         .reject_log_length = reject_length,
         .reject_log_sync = sync_rejects,
     };

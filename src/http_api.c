@@ -65,6 +65,19 @@ static void on_force_flush(void *context, struct http_request *req)
         http_reply(req, HTTP_OK, NULL, "", 0);
 }
 
+/* Answers at once, as a stock server does; the merge goes on in the background. */
+static void on_force_merge(void *context, struct http_request *req)
+{
+    const struct http_api *api = context;
+    const char *prefix = http_arg(req, "partition_prefix");
+    struct error error;
+    int r = api->force_merge(api->context, prefix ? prefix : "", &error);
+    if (r < 0)
+        http_reply_error(req, r == ERR_FULL ? HTTP_UNAVAILABLE : HTTP_INTERNAL_ERROR, "%s", error.message);
+    else
+        http_reply(req, HTTP_OK, NULL, "", 0);
+}
+
 /* --- queries --- */
 
 struct query_job {
@@ -200,6 +213,7 @@ const struct http_route http_api_routes[] = {
     {"/snapshot/delete", HTTP_GET | HTTP_POST, true, http_snapshot_delete},
     {"/snapshot/delete_all", HTTP_GET | HTTP_POST, true, http_snapshot_delete_all},
     {"/api/v1/admin/tsdb/snapshot", HTTP_GET | HTTP_POST, true, http_snapshot_create_prometheus},
+    {"/internal/force_merge", HTTP_GET | HTTP_POST, true, on_force_merge},
     {"/api/v1/export", HTTP_GET | HTTP_POST, false, on_export},
     {"/api/v1/series", HTTP_GET | HTTP_POST, false, on_series},
 };

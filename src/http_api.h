@@ -30,6 +30,8 @@ struct http_api {
     int (*snapshot_list)(void *context, void (*add)(void *arg, const char *name), void *arg,
                          struct error *reterr);
     int (*snapshot_delete)(void *context, const char *name, struct error *reterr);
+    /* Begins it and returns. */
+    int (*force_merge)(void *context, const char *partition_prefix, struct error *reterr);
     int (*query)(void *context, const struct query *q, query_write write, void *write_context,
                  struct error *reterr);
 };

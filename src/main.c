@@ -13,6 +13,7 @@ static const struct {
     {"inspect", cmd_inspect, "inspect DIR [--json] [PART]", "months, parts, rows, bytes a sample, positions"},
     {"export", cmd_export, "export DIR [SELECTOR] [--start T --end T]", "rows as JSON lines"},
     {"verify", cmd_verify, "verify DIR", "checks every file, block and index row"},
+    {"merge", cmd_merge, "merge DIR|URL [YYYY_MM]", "forced merge: one part a month"},
     {"recover", cmd_recover, "recover DIR", "finishes an unclean stop"},
     {"version", cmd_version, "version", "versions, what is built in and what isn't"},
 };

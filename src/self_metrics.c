@@ -3,6 +3,7 @@
 #include "build_info.h"
 #include "src/exposition.h"
 #include "src/process_stats.h"
+#include "src/server_progress.h"
 
 static const struct metric_description descriptions[] = {
     {"varve_build_info", METRIC_GAUGE, "Version and git commit of this program; always 1"},
@@ -34,14 +35,33 @@ static const struct metric_description descriptions[] = {
     {"varve_rows", METRIC_GAUGE, "Rows, by month and kind of part"},
     {"varve_part_bytes", METRIC_GAUGE, "Bytes of parts, by month and kind"},
     {"varve_index_items", METRIC_GAUGE, "Items of the index, by month"},
-    {"varve_merges_active", METRIC_GAUGE, "Merges at work"},
+    {"varve_merges_active", METRIC_GAUGE, "Merges at work, by kind"},
     {"varve_merges_suspended", METRIC_GAUGE, "Months whose parts aren't merged any more, as one is damaged"},
-    {"varve_merges_total", METRIC_COUNTER, "Merges done"},
-    {"varve_merged_rows_total", METRIC_COUNTER, "Rows that went through merges"},
     {"varve_rows_removed_total", METRIC_COUNTER, "Stored rows that were deleted, by reason"},
     {"varve_parts_removed_total", METRIC_COUNTER,
      "Parts deleted whole, as all their rows were out of retention"},
     {"varve_months_dropped_total", METRIC_COUNTER, "Months deleted with their index, out of retention"},
+    {"varve_merges_total", METRIC_COUNTER, "Merges done, by kind"},
+    {"varve_merged_rows_total", METRIC_COUNTER, "Rows, or index items, that went through merges"},
+    {"varve_merge_read_bytes_total", METRIC_COUNTER, "Bytes of parts that merges have read"},
+    {"varve_merge_written_bytes_total", METRIC_COUNTER, "Bytes of parts that merges have written"},
+    {"varve_write_amplification", METRIC_GAUGE,
+     "Bytes that flushes and merges have written since the start, to those of flushes"},
+    {"varve_merge_parts_waiting", METRIC_GAUGE,
+     "Parts that wait for merges: the most small parts, or parts of an index, that a month has"},
+    {"varve_intake_slowed_seconds_total", METRIC_COUNTER,
+     "How long writers waited for commits and merges, or helped with merges, all together"},
+    {"varve_forced_merge_running", METRIC_GAUGE, "Whether a forced merge is at work, and on which month"},
+    {"varve_forced_merges_waiting", METRIC_GAUGE, "Forced merges asked for and not begun"},
+    {"varve_forced_merges_total", METRIC_COUNTER, "Forced merges done"},
+    {"varve_forced_merges_failed_total", METRIC_COUNTER, "Forced merges that could not be done"},
+    {"varve_forced_merge_months", METRIC_GAUGE, "Months of the forced merge at work, or done last"},
+    {"varve_forced_merge_months_done", METRIC_GAUGE, "Months of it that are done"},
+    {"varve_forced_merge_rows", METRIC_GAUGE, "Its rows and index items"},
+    {"varve_forced_merge_rows_done", METRIC_GAUGE, "Rows and index items that it has done"},
+    {"varve_forced_merge_bytes", METRIC_GAUGE, "Its bytes"},
+    {"varve_forced_merge_bytes_done", METRIC_GAUGE, "Bytes that it has done"},
+    {"varve_forced_merge_left_seconds", METRIC_GAUGE, "How long it will still take, as far as one can tell"},
     {"varve_series_active", METRIC_GAUGE, "Series known in memory"},
     {"varve_new_series_total", METRIC_COUNTER, "Series registered for the first time"},
     {"varve_kafka_lag", METRIC_GAUGE, "Records of the partition that are not in the store yet"},
@@ -114,6 +134,22 @@ static void add_month(struct exposition *x, const struct storage_month_stats *mo
     exposition_add(x, "varve_index_items", (double)month->index.items, METRIC_LABELS("month", month->month));
 }
 
+static void add_merges(struct exposition *x, const struct storage_stats *s)
+{
+    for (size_t i = 0; i < STORAGE_MERGE_KINDS; i++) {
+        const struct storage_merge_stats *k = &s->merges[i];
+        const char *const *labels = METRIC_LABELS("kind", k->kind ? k->kind : "");
+        exposition_add(x, "varve_merges_active", (double)k->active, labels);
+        exposition_add(x, "varve_merges_total", (double)k->total, labels);
+        exposition_add(x, "varve_merged_rows_total", (double)k->rows_total, labels);
+        exposition_add(x, "varve_merge_read_bytes_total", (double)k->bytes_read_total, labels);
+        exposition_add(x, "varve_merge_written_bytes_total", (double)k->bytes_written_total, labels);
+    }
+    exposition_add(x, "varve_write_amplification", s->write_amplification, NULL);
+    exposition_add(x, "varve_merge_parts_waiting", (double)s->parts_waiting, NULL);
+    exposition_add(x, "varve_intake_slowed_seconds_total", s->intake_slowed_seconds_total, NULL);
+}
+
 static void add_storage(struct exposition *x, const struct self_metrics *m)
 {
     const struct storage_stats *s = m->storage;
@@ -128,9 +164,6 @@ static void add_storage(struct exposition *x, const struct self_metrics *m)
     for (size_t i = 0; i < s->months_count; i++)
         add_month(x, &s->months[i]);
     exposition_add(x, "varve_merges_suspended", (double)s->merges_suspended, NULL);
-    exposition_add(x, "varve_merges_active", (double)s->merges_active, METRIC_LABELS("kind", "all"));
-    exposition_add(x, "varve_merges_total", (double)s->merges_total, NULL);
-    exposition_add(x, "varve_merged_rows_total", (double)s->merged_rows_total, NULL);
     exposition_add(x, "varve_rows_dropped_total", (double)s->removed.uncommitted_rows,
                    METRIC_LABELS("reason", "month_dropped"));
     exposition_add(x, "varve_rows_removed_total", (double)s->removed.retention_rows,
@@ -139,6 +172,9 @@ static void add_storage(struct exposition *x, const struct self_metrics *m)
                    METRIC_LABELS("reason", "dedup"));
     exposition_add(x, "varve_parts_removed_total", (double)s->removed.parts, NULL);
     exposition_add(x, "varve_months_dropped_total", (double)s->removed.months, NULL);
+    add_merges(x, s);
+    if (m->forced_merge)
+        server_progress_write(x, m->forced_merge);
     exposition_add(x, "varve_series_active", (double)s->series_known, NULL);
     exposition_add(x, "varve_new_series_total", (double)s->new_series_total, NULL);
 }

@@ -12,7 +12,8 @@
 struct self_metrics {
     const struct intake_totals *intake;
     const struct storage_stats *storage;
-    const struct reject_log_stats *rejects; /* may be NULL */
+    const struct storage_merge_progress *forced_merge; /* may be NULL */
+    const struct reject_log_stats *rejects;            /* may be NULL */
     struct sink *const *sinks;
     size_t sinks_count;
     unsigned paused; /* enum intake_pause */

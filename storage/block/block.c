@@ -82,9 +82,11 @@ void block_make_own(struct block *b, size_t extra)
 static int check_timestamps(const int64_t *a, const struct block_header *bh, struct error *reterr)
 {
     size_t n = bh->rows_count;
+    int64_t falls = 0; /* no branch a row */
     for (size_t i = 1; i < n; i++)
-        if (a[i] < a[i - 1])
-            return error_set(reterr, ERR_CORRUPT, "timestamps of a block aren't in order");
+        falls |= a[i] < a[i - 1];
+    if (falls)
+        return error_set(reterr, ERR_CORRUPT, "timestamps of a block aren't in order");
     if (a[0] != bh->min_timestamp || a[n - 1] != bh->max_timestamp)
         return error_set(reterr, ERR_CORRUPT, "timestamps of a block don't end where its header says");
     return 0;
@@ -124,6 +126,16 @@ static int decode_arrays(int64_t *timestamps, int64_t *mantissas, const struct b
     return r < 0 ? error_prefix(reterr, r, "values") : 0;
 }
 
+int block_decode_into(const struct block *b, int64_t *timestamps, int64_t *mantissas, struct error *reterr)
+{
+    int r = decode_arrays(timestamps, mantissas, b, reterr);
+    if (r < 0)
+        return error_prefix(reterr, r, "block of series %llu at offset %llu of values.bin",
+                            (unsigned long long)b->header.tsid.metric_id,
+                            (unsigned long long)b->header.values_offset);
+    return 0;
+}
+
 int block_decode(struct block *b, struct error *reterr)
 {
     if (b->decoded)
@@ -131,11 +143,9 @@ int block_decode(struct block *b, struct error *reterr)
     b->timestamps = NULL;
     b->mantissas = NULL;
     block_reserve_own(b, b->header.rows_count);
-    int r = decode_arrays(b->own_timestamps, b->own_mantissas, b, reterr);
+    int r = block_decode_into(b, b->own_timestamps, b->own_mantissas, reterr);
     if (r < 0)
-        return error_prefix(reterr, r, "block of series %llu at offset %llu of values.bin",
-                            (unsigned long long)b->header.tsid.metric_id,
-                            (unsigned long long)b->header.values_offset);
+        return r;
     b->timestamps = b->own_timestamps;
     b->mantissas = b->own_mantissas;
     b->decoded = true;

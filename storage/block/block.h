@@ -51,6 +51,10 @@ void block_make_own(struct block *b, size_t extra);
  * (lossy timestamps are repaired, format 4.6). The block stays encoded as well. ERR_CORRUPT. */
 int block_decode(struct block *b, struct error *reterr);
 
+/* Decodes an encoded block into arrays of the caller's, rows_count each, with the same checks; b isn't
+ * changed. The arrays' content is undefined on failure. */
+int block_decode_into(const struct block *b, int64_t *timestamps, int64_t *mantissas, struct error *reterr);
+
 /* Exchanges two blocks, own memory included. */
 void block_swap(struct block *a, struct block *b);
 

@@ -5,7 +5,7 @@
 
 #include "src/base/alloc.h"
 #include "src/base/cleanup.h"
-#include "storage/encoding/scale.h"
+#include "storage/block/block_gather.h"
 
 /* Blocks between two updates of the counters: microseconds each, so a few ms. */
 #define BLOCKS_PER_REPORT 256
@@ -14,7 +14,7 @@ struct merge {
     struct block_stream_writer *bsw;
     struct block_stream_reader **heap; /* the one whose block comes next is heap[0] */
     size_t heap_count;
-    struct block pending, tmp;
+    struct block_gather pending;
     bool has_pending;
     int64_t deadline;
     uint64_t rows_deleted;
@@ -84,25 +84,19 @@ static bool is_full(const struct block *b)
     return b->header.rows_count >= BLOCK_ROWS_MAX || (b->encoded && b->header.values_size >= BLOCK_BYTES_MAX);
 }
 
-/* Index of the first row that retention keeps. */
-static size_t first_kept_row(const struct block *b, int64_t deadline)
-{
-    size_t i = 0;
-    if (b->header.min_timestamp < deadline)
-        while (i < b->header.rows_count && b->timestamps[i] < deadline)
-            i++;
-    return i;
-}
-
 static int write_pending(struct merge *m, struct error *reterr)
 {
-    return block_stream_writer_write_block(m->bsw, &m->pending, reterr);
+    block_gather_settle(&m->pending);
+    return block_stream_writer_write_block(m->bsw, &m->pending.block, reterr);
 }
 
 /* Of more rows than a block may hold the first ones are written and the rest stays pending. */
 static int split_pending(struct merge *m, struct error *reterr)
 {
-    struct block *p = &m->pending;
+    struct block *p = &m->pending.block;
+    if (p->header.rows_count <= BLOCK_ROWS_MAX)
+        return 0;
+    block_gather_settle(&m->pending);
     while (p->header.rows_count > BLOCK_ROWS_MAX) {
         struct block head = {.header = p->header};
         block_set_decoded(&head, &p->header.tsid, p->timestamps, p->mantissas, BLOCK_ROWS_MAX,
@@ -111,97 +105,18 @@ static int split_pending(struct merge *m, struct error *reterr)
         int r = block_stream_writer_write_block(m->bsw, &head, reterr);
         if (r < 0)
             return r;
-        size_t rest = p->header.rows_count - BLOCK_ROWS_MAX;
-        memmove(p->own_timestamps, p->own_timestamps + BLOCK_ROWS_MAX, rest * sizeof *p->own_timestamps);
-        memmove(p->own_mantissas, p->own_mantissas + BLOCK_ROWS_MAX, rest * sizeof *p->own_mantissas);
-        p->header.rows_count = (uint32_t)rest;
-        p->header.min_timestamp = p->own_timestamps[0];
+        block_gather_drop(&m->pending, BLOCK_ROWS_MAX);
     }
     return 0;
-}
-
-/* Rows of a and b by time into m->tmp, from rows i and j on; of equal timestamps a's come first
- * (format 10.4). */
-static void interleave(struct merge *m, const struct block *a, size_t i, const struct block *b, size_t j)
-{
-    size_t a_count = a->header.rows_count, b_count = b->header.rows_count;
-    block_reserve_own(&m->tmp, a_count + b_count);
-    int64_t *timestamps = m->tmp.own_timestamps, *mantissas = m->tmp.own_mantissas;
-    size_t n = 0;
-    while (i < a_count) {
-        size_t run = i;
-        if (j < b_count)
-            while (run < a_count && a->timestamps[run] <= b->timestamps[j])
-                run++;
-        else
-            run = a_count;
-        memcpy(timestamps + n, a->timestamps + i, (run - i) * sizeof *timestamps);
-        memcpy(mantissas + n, a->mantissas + i, (run - i) * sizeof *mantissas);
-        n += run - i;
-        i = run;
-        /* Roles are swapped: the block whose run ended waits for the other's. */
-        const struct block *block = a;
-        a = b;
-        b = block;
-        size_t row = i;
-        i = j;
-        j = row;
-        size_t count = a_count;
-        a_count = b_count;
-        b_count = count;
-    }
-    memcpy(timestamps + n, b->timestamps + j, (b_count - j) * sizeof *timestamps);
-    memcpy(mantissas + n, b->mantissas + j, (b_count - j) * sizeof *mantissas);
-    n += b_count - j;
-    struct block_header *bh = &m->tmp.header;
-    *bh = a->header;
-    bh->rows_count = (uint32_t)n;
-    m->tmp.encoded = false;
-    m->tmp.decoded = true;
-    m->tmp.timestamps = timestamps;
-    m->tmp.mantissas = mantissas;
 }
 
 /* Merges b, of the same series, into pending. */
 static int merge_into_pending(struct merge *m, struct block *b, struct error *reterr)
 {
-    struct block *p = &m->pending;
-    int r = block_decode(p, reterr);
-    if (r == 0)
-        r = block_decode(b, reterr);
+    int r = block_gather_add(&m->pending, b, m->deadline, &m->rows_deleted, reterr);
     if (r < 0)
         return r;
-    p->encoded = false;
-    uint8_t precision_bits = p->header.precision_bits < b->header.precision_bits ? p->header.precision_bits
-                                                                                 : b->header.precision_bits;
-    if (p->header.scale != b->header.scale) {
-        block_make_own(p, b->header.rows_count);
-        block_make_own(b, 0);
-        b->encoded = false;
-        int16_t scale = scale_calibrate(p->own_mantissas, p->header.rows_count, p->header.scale,
-                                        b->own_mantissas, b->header.rows_count, b->header.scale);
-        p->header.scale = b->header.scale = scale;
-    }
-    size_t i = first_kept_row(p, m->deadline), j = first_kept_row(b, m->deadline);
-    size_t b_left = b->header.rows_count - j;
-    m->rows_deleted += i + j;
-    if (i == p->header.rows_count && !b_left) {
-        m->has_pending = false;
-        return 0;
-    }
-    if (i == 0 && b_left && p->header.max_timestamp <= b->timestamps[j]) { /* by far the most common case */
-        block_make_own(p, b_left);
-        size_t n = p->header.rows_count;
-        memcpy(p->own_timestamps + n, b->timestamps + j, b_left * sizeof *b->timestamps);
-        memcpy(p->own_mantissas + n, b->mantissas + j, b_left * sizeof *b->mantissas);
-        p->header.rows_count = (uint32_t)(n + b_left);
-    } else {
-        interleave(m, p, i, b, j);
-        block_swap(p, &m->tmp);
-    }
-    p->header.precision_bits = precision_bits;
-    p->header.min_timestamp = p->timestamps[0];
-    p->header.max_timestamp = p->timestamps[p->header.rows_count - 1];
+    m->has_pending = m->pending.block.header.rows_count > 0;
     return split_pending(m, reterr);
 }
 
@@ -209,7 +124,7 @@ static int merge_into_pending(struct merge *m, struct block *b, struct error *re
 static int take_block(struct merge *m, struct block *b, const struct merge_options *options,
                       struct error *reterr)
 {
-    struct block *p = &m->pending;
+    const struct block *p = &m->pending.block;
     if (b->header.max_timestamp < m->deadline ||
         (options->is_deleted && options->is_deleted(b->header.tsid.metric_id, options->is_deleted_arg))) {
         m->rows_deleted += b->header.rows_count;
@@ -223,7 +138,7 @@ static int take_block(struct merge *m, struct block *b, const struct merge_optio
         if (r < 0)
             return r;
     }
-    block_borrow(p, b);
+    block_gather_begin(&m->pending, b);
     m->has_pending = true;
     return 0;
 }
@@ -293,7 +208,6 @@ int merge_block_streams(struct part_header *ret_ph, struct block_stream_writer *
     else if (r == 0)
         *ret_ph = (struct part_header){0};
     block_stream_writer_abandon(bsw);
-    block_release(&m.pending);
-    block_release(&m.tmp);
+    block_gather_release(&m.pending);
     return r;
 }

@@ -85,10 +85,11 @@ static void encode_block(struct block_stream_writer *bsw, struct block *b)
     struct block_header *bh = &b->header;
     int64_t first_timestamp;
     buffer_clear(&bsw->values_data);
-    int_array_encode(&bsw->values_data, b->mantissas, bh->rows_count, &bh->values_type, &bh->first_value);
+    int_array_encode_lightly(&bsw->values_data, b->mantissas, bh->rows_count, &bsw->values_effort,
+                             &bh->values_type, &bh->first_value);
     buffer_clear(&bsw->timestamps_data);
-    int_array_encode(&bsw->timestamps_data, b->timestamps, bh->rows_count, &bh->timestamps_type,
-                     &first_timestamp);
+    int_array_encode_lightly(&bsw->timestamps_data, b->timestamps, bh->rows_count, &bsw->timestamps_effort,
+                             &bh->timestamps_type, &first_timestamp);
     bh->timestamps_size = (uint32_t)bsw->timestamps_data.len;
     bh->values_size = (uint32_t)bsw->values_data.len;
 }

@@ -15,6 +15,7 @@
 #include "src/base/error.h"
 #include "storage/block/block.h"
 #include "storage/block/metaindex_row.h"
+#include "storage/encoding/int_array.h"
 #include "storage/fs/fs.h"
 #include "storage/part/part_header.h"
 
@@ -24,9 +25,10 @@ struct block_stream_writer {
     int level; /* of index.bin and metaindex.bin */
     struct fs_file timestamps, values, index;
     struct buffer timestamps_data, values_data, compressed; /* scratch of the block being written */
-    struct buffer index_block;                              /* raw headers of the open index block */
-    struct metaindex_row row;                               /* of the open index block */
-    struct buffer metaindex;                                /* raw rows */
+    struct int_array_effort timestamps_effort, values_effort;
+    struct buffer index_block;     /* raw headers of the open index block */
+    struct metaindex_row row;      /* of the open index block */
+    struct buffer metaindex;       /* raw rows */
     struct buffer last_timestamps; /* bytes of the timestamps block stored last; equal ones are shared */
     uint64_t last_timestamps_offset;
     struct tsid last_tsid;

@@ -4,10 +4,16 @@
 #include <string.h>
 
 #include "storage/encoding/varint.h"
+#include "storage/encoding/varint_array.h"
 #include "storage/encoding/zstd_codec.h"
 
 /* From this raw size on compression is tried; it's kept if it saves a tenth. */
 #define COMPRESS_BYTES_MIN 128
+#define LIGHT_LEVEL        1
+#define TRIAL_INTERVAL     16    /* arrays */
+#define LIGHT_EXCESS_MAX   1.002 /* how much larger its frame may be */
+#define STRIDE             32
+#define MARGIN_MIN         1.01
 
 static int zstd_level(size_t n)
 {
@@ -40,7 +46,15 @@ static bool is_const(const int64_t *a, size_t n)
 static bool is_delta_const(const int64_t *a, size_t n)
 {
     int64_t d = difference(a[1], a[0]);
-    for (size_t i = 2; i < n; i++)
+    size_t i = 2;
+    for (; i + 8 <= n; i += 8) {
+        int64_t x = 0;
+        for (size_t k = 0; k < 8; k++)
+            x |= difference(a[i + k], a[i + k - 1]) ^ d;
+        if (x)
+            return false;
+    }
+    for (; i < n; i++)
         if (difference(a[i], a[i - 1]) != d)
             return false;
     return true;
@@ -49,42 +63,64 @@ static bool is_delta_const(const int64_t *a, size_t n)
 /* A counter grows, but for a few resets to nearly nothing. */
 static bool is_gauge(const int64_t *a, size_t n)
 {
-    int64_t prev = a[0];
-    if (prev < 0)
+    if (a[0] < 0)
         return true;
-    size_t resets = 0;
-    for (size_t i = 1; i < n; i++) {
-        int64_t v = a[i];
-        if (v < prev) {
-            if (v < 0 || v > prev >> 3)
-                return true;
-            resets++;
-        }
-        prev = v;
+    size_t i = 1, resets = 0;
+    /* A counter rises nearly always: in strides, without a branch an item. */
+    for (bool falls = false; i + STRIDE <= n; i += STRIDE) {
+        for (size_t k = 0; k < STRIDE; k++)
+            falls |= a[i + k] < a[i + k - 1];
+        if (falls)
+            break;
+    }
+    for (; i < n; i++) {
+        if (a[i] >= a[i - 1])
+            continue;
+        if (a[i] < 0 || a[i] > a[i - 1] >> 3)
+            return true;
+        resets++;
     }
     return resets > 2 && resets > n >> 3;
 }
 
-static uint8_t *put_nearest_delta(uint8_t *p, const int64_t *a, size_t n)
-{
-    for (size_t i = 1; i < n; i++)
-        p = varint_put_signed(p, difference(a[i], a[i - 1]));
-    return p;
-}
-
 static uint8_t *put_nearest_delta2(uint8_t *p, const int64_t *a, size_t n)
 {
-    int64_t d = difference(a[1], a[0]);
-    p = varint_put_signed(p, d);
-    for (size_t i = 2; i < n; i++) {
-        int64_t next = difference(a[i], a[i - 1]);
-        p = varint_put_signed(p, difference(next, d));
-        d = next;
-    }
-    return p;
+    return varint_array_put_deltas2(varint_put_signed(p, difference(a[1], a[0])), a, n);
 }
 
-void int_array_encode(struct buffer *dst, const int64_t *a, size_t n, uint8_t *ret_type, int64_t *ret_first)
+/* Whether a frame is kept rather than the raw bytes. */
+static bool is_worth_it(size_t frame_size, size_t raw_size)
+{
+    return (double)frame_size <= 0.9 * (double)raw_size;
+}
+
+/* Makes the frame of raw[0..raw_size) at VictoriaMetrics' level, or an equally good one with less effort. */
+static size_t compress(uint8_t *frame, size_t bound, const uint8_t *raw, size_t raw_size, int level,
+                       struct int_array_effort *effort)
+{
+    if (!effort || level <= LIGHT_LEVEL)
+        return zstd_compress_into(frame, bound, raw, raw_size, level);
+    bool trial = effort->until_trial == 0;
+    effort->until_trial = trial ? TRIAL_INTERVAL - 1 : effort->until_trial - 1;
+    size_t light_size = 0;
+    if (trial || effort->light) {
+        light_size = zstd_compress_into(frame, bound, raw, raw_size, LIGHT_LEVEL);
+        /* Near the limit the decision must be the one that VictoriaMetrics' level leads to. */
+        if (!trial && is_worth_it((size_t)((double)light_size * effort->margin), raw_size))
+            return light_size;
+        effort->light = false; /* until the next trial: not both each time */
+    }
+    size_t size = zstd_compress_into(frame, bound, raw, raw_size, level);
+    if (trial) {
+        double gain = (double)light_size / (double)size;
+        effort->light = gain <= LIGHT_EXCESS_MAX;
+        effort->margin = (gain < 1 ? 1 / gain : 1) * MARGIN_MIN;
+    }
+    return size;
+}
+
+static void encode(struct buffer *dst, const int64_t *a, size_t n, struct int_array_effort *effort,
+                   uint8_t *ret_type, int64_t *ret_first)
 {
     *ret_first = a[0];
     if (is_const(a, n)) {
@@ -99,13 +135,14 @@ void int_array_encode(struct buffer *dst, const int64_t *a, size_t n, uint8_t *r
     }
     bool gauge = is_gauge(a, n);
     uint8_t *raw = buffer_reserve(dst, n * VARINT_MAX_BYTES);
-    size_t raw_size = (size_t)((gauge ? put_nearest_delta(raw, a, n) : put_nearest_delta2(raw, a, n)) - raw);
+    uint8_t *end = gauge ? varint_array_put_deltas(raw, a, n) : put_nearest_delta2(raw, a, n);
+    size_t raw_size = (size_t)(end - raw);
     if (raw_size >= COMPRESS_BYTES_MIN) {
         /* The frame is made right behind the raw bytes and moved over them if it's the better one. */
         size_t bound = zstd_compress_bound(raw_size);
         raw = buffer_reserve(dst, raw_size + bound);
-        size_t frame_size = zstd_compress_into(raw + raw_size, bound, raw, raw_size, zstd_level(n));
-        if ((double)frame_size <= 0.9 * (double)raw_size) {
+        size_t frame_size = compress(raw + raw_size, bound, raw, raw_size, zstd_level(n), effort);
+        if (is_worth_it(frame_size, raw_size)) {
             memmove(raw, raw + raw_size, frame_size);
             dst->len += frame_size;
             *ret_type = gauge ? INT_ARRAY_ZSTD_NEAREST_DELTA : INT_ARRAY_ZSTD_NEAREST_DELTA2;
@@ -114,6 +151,17 @@ void int_array_encode(struct buffer *dst, const int64_t *a, size_t n, uint8_t *r
     }
     dst->len += raw_size;
     *ret_type = gauge ? INT_ARRAY_NEAREST_DELTA : INT_ARRAY_NEAREST_DELTA2;
+}
+
+void int_array_encode(struct buffer *dst, const int64_t *a, size_t n, uint8_t *ret_type, int64_t *ret_first)
+{
+    encode(dst, a, n, NULL, ret_type, ret_first);
+}
+
+void int_array_encode_lightly(struct buffer *dst, const int64_t *a, size_t n, struct int_array_effort *effort,
+                              uint8_t *ret_type, int64_t *ret_first)
+{
+    encode(dst, a, n, effort, ret_type, ret_first);
 }
 
 static int tail_or_short(struct error *reterr, const uint8_t *p)
@@ -140,17 +188,14 @@ static int decode_delta_const(int64_t *dst, size_t n, int64_t first, const uint8
 static int decode_nearest_delta(int64_t *dst, size_t n, int64_t first, const uint8_t *p, const uint8_t *end,
                                 struct error *reterr)
 {
-    uint64_t v = (uint64_t)first;
     dst[0] = first;
-    for (size_t i = 1; i < n; i++) {
-        int64_t d;
-        p = varint_get_signed(p, end, &d);
-        if (!p)
-            return tail_or_short(reterr, p);
-        v += (uint64_t)d;
-        dst[i] = (int64_t)v;
-    }
-    return p == end ? 0 : tail_or_short(reterr, p);
+    p = varint_array_get(dst + 1, n - 1, p, end);
+    if (p != end || !p)
+        return tail_or_short(reterr, p);
+    uint64_t v = (uint64_t)first;
+    for (size_t i = 1; i < n; i++)
+        dst[i] = (int64_t)(v += (uint64_t)dst[i]);
+    return 0;
 }
 
 static int decode_nearest_delta2(int64_t *dst, size_t n, int64_t first, const uint8_t *p, const uint8_t *end,
@@ -158,19 +203,17 @@ static int decode_nearest_delta2(int64_t *dst, size_t n, int64_t first, const ui
 {
     if (n < 2)
         return error_set(reterr, ERR_CORRUPT, "damaged integers: second differences of one item");
+    dst[0] = first;
+    p = varint_array_get(dst + 1, n - 1, p, end);
+    if (p != end || !p)
+        return tail_or_short(reterr, p);
     uint64_t v = (uint64_t)first;
     uint64_t d = 0;
-    dst[0] = first;
     for (size_t i = 1; i < n; i++) {
-        int64_t d2; /* the first one is the first difference itself */
-        p = varint_get_signed(p, end, &d2);
-        if (!p)
-            return tail_or_short(reterr, p);
-        d += (uint64_t)d2;
-        v += d;
-        dst[i] = (int64_t)v;
+        d += (uint64_t)dst[i]; /* the first one is the first difference itself */
+        dst[i] = (int64_t)(v += d);
     }
-    return p == end ? 0 : tail_or_short(reterr, p);
+    return 0;
 }
 
 int int_array_decode(int64_t *dst, size_t n, uint8_t type, int64_t first, const uint8_t *data, size_t size,

@@ -14,6 +14,7 @@
 #ifndef VARVE_STORAGE_ENCODING_INT_ARRAY_H
 #define VARVE_STORAGE_ENCODING_INT_ARRAY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -33,6 +34,20 @@ enum int_array_type {
 /* Appends the data of a[0..n), n >= 1, to dst, and returns type and first item. Byte for byte what
  * VictoriaMetrics writes, given the same libzstd. */
 void int_array_encode(struct buffer *dst, const int64_t *a, size_t n, uint8_t *ret_type, int64_t *ret_first);
+
+/* Which of two ways to compress does for the arrays that come now. Zeroed at the start of a part; one thread
+ * at a time. */
+struct int_array_effort {
+    unsigned until_trial; /* arrays until both ways are tried again */
+    bool light;
+    double margin; /* by how much VictoriaMetrics' frame might be larger */
+};
+
+/* The same type, first item and bytes after decompression, but in the long run at most some thousandths
+ * larger and cheaper to make: the lightest compression is taken where a trial, every so many arrays, shows
+ * that VictoriaMetrics' level gains nothing over it. */
+void int_array_encode_lightly(struct buffer *dst, const int64_t *a, size_t n, struct int_array_effort *effort,
+                              uint8_t *ret_type, int64_t *ret_first);
 
 /* Decodes exactly n >= 1 items into dst. Distrusts type and data: ERR_CORRUPT for an unknown type, too few or
  * too many bytes. dst's content is undefined on failure. */

@@ -27,6 +27,7 @@ struct fake {
     atomic_bool is_ready;
     atomic_int flushes;
     int flush_result;
+    char merge_prefix[32]; /* of the last forced merge */
     struct mutex lock;
     /* Locked: the last query. */
     enum query_kind kind;
@@ -59,6 +60,13 @@ static int fake_flush(void *context, int64_t timeout_ms, struct error *reterr)
     assert_true(timeout_ms > 0);
     f->flushes++;
     return f->flush_result < 0 ? error_set(reterr, f->flush_result, "no room") : 0;
+}
+
+static int fake_merge(void *context, const char *partition_prefix, struct error *reterr)
+{
+    struct fake *f = context;
+    snprintf(f->merge_prefix, sizeof f->merge_prefix, "<%s>", partition_prefix);
+    return f->flush_result < 0 ? error_set(reterr, f->flush_result, "5 more are needed") : 0;
 }
 
 static int fake_query(void *context, const struct query *q, query_write write_piece, void *write_context,
@@ -154,6 +162,7 @@ static void start(struct server *s, const char *username, const char *password)
         .metrics = fake_metrics,
         .force_flush = fake_flush,
         .delete_series = fake_delete_series,
+        .force_merge = fake_merge,
         .snapshot_create = fake_snapshot_create,
         .snapshot_list = fake_snapshot_list,
         .snapshot_delete = fake_snapshot_delete,
@@ -249,6 +258,24 @@ static void test_plain_paths(void **unused)
     assert_non_null(strstr(reply, "200 OK"));
     assert_null(strstr(reply, "\r\n\r\nOK"));
     free(reply);
+    http_stop(s.http);
+}
+
+static void test_force_merge(void **unused)
+{
+    (void)unused;
+    struct server s;
+    start(&s, NULL, NULL);
+    expect(&s, GET("/internal/force_merge"), "200", NULL);
+    assert_string_equal(s.fake.merge_prefix, "<>");
+    expect(&s, GET("/internal/force_merge?partition_prefix=2026_10"), "200", NULL);
+    assert_string_equal(s.fake.merge_prefix, "<2026_10>");
+    expect(&s, POST_FORM("/internal/force_merge", "partition_prefix=2026"), "200", NULL);
+    assert_string_equal(s.fake.merge_prefix, "<2026>");
+    expect(&s, "GET /internal/force_merge HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n", "403",
+           "Host");
+    s.fake.flush_result = ERR_FULL;
+    expect(&s, GET("/internal/force_merge"), "503", "5 more are needed");
     http_stop(s.http);
 }
 
@@ -496,11 +523,12 @@ static void test_delete_series(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_plain_paths),  cmocka_unit_test(test_force_flush),
-        cmocka_unit_test(test_snapshots),    cmocka_unit_test(test_delete_series),
-        cmocka_unit_test(test_arguments),    cmocka_unit_test(test_query_errors),
-        cmocka_unit_test(test_too_much),     cmocka_unit_test(test_long_answer),
-        cmocka_unit_test(test_slow_readers), cmocka_unit_test(test_address_in_use),
+        cmocka_unit_test(test_plain_paths),    cmocka_unit_test(test_force_flush),
+        cmocka_unit_test(test_snapshots),      cmocka_unit_test(test_delete_series),
+        cmocka_unit_test(test_force_merge),    cmocka_unit_test(test_arguments),
+        cmocka_unit_test(test_query_errors),   cmocka_unit_test(test_too_much),
+        cmocka_unit_test(test_long_answer),    cmocka_unit_test(test_slow_readers),
+        cmocka_unit_test(test_address_in_use),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

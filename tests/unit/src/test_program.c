@@ -178,8 +178,8 @@ static pid_t serve(struct fixture *f)
 static void test_usage(void **state)
 {
     struct fixture *f = *state;
-    static const char *const names[] = {"serve",  "check",   "inspect", "export",
-                                        "verify", "recover", "version"};
+    static const char *const names[] = {"serve", "check",  "inspect", "export",
+                                        "merge", "verify", "recover", "version"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         expect_run(f, ARGUMENTS(names[i], "-h"), 0, f->out, "Usage: varve ");
         expect_run(f, ARGUMENTS(names[i], "--nonsense"), 64, f->err, "-h`");
@@ -238,10 +238,17 @@ static void test_life(void **state)
     assert_true(file_has(f->err, "SIGHUP: ignored"));
     assert_true(file_has(f->err, "is ready"));
 
+    char url[64];
+    snprintf(url, sizeof url, "http://127.0.0.1:%d/", f->port);
+    expect_run(f, ARGUMENTS("merge", url), 0, f->out, "0 months merged");
+    expect_run(f, ARGUMENTS("merge", url, "2026_10"), 2, f->err, "no month begins with 2026_10");
+    expect_run(f, ARGUMENTS("merge", f->store), 2, f->err, "another");
+
     int64_t before_ms = clock_monotonic_ms();
     assert_int_equal(kill(pid, SIGTERM), 0);
     assert_int_equal(wait_for(pid), 0);
     assert_true(clock_monotonic_ms() - before_ms < 10000);
+    expect_run(f, ARGUMENTS("merge", url), 2, f->err, "can't connect");
     assert_int_equal(get(f, "/health"), 0);
 
     expect_run(f, ARGUMENTS("inspect", f->store), 0, f->out, "stopped cleanly");
@@ -251,6 +258,11 @@ static void test_life(void **state)
     expect_run(f, ARGUMENTS("export", f->store, "{a=\"b\"}", "--start", "0", "--end", "now"), 0, f->out, "");
     expect_run(f, ARGUMENTS("export", f->store, "{a="), 2, f->err, "selector");
     expect_run(f, ARGUMENTS("recover", f->store), 0, f->err, "");
+    expect_run(f, ARGUMENTS("merge", f->store), 0, f->out, "0 months merged");
+    expect_run(f, ARGUMENTS("merge", f->store, "2026_10"), 2, f->err, "no month begins with 2026_10");
+    expect_run(f, ARGUMENTS("merge", f->store, "october"), 64, f->err, "YYYY_MM");
+    expect_run(f, ARGUMENTS("merge", "/nonexistent/store"), 2, f->err, "no store");
+    expect_run(f, ARGUMENTS("merge", "https://127.0.0.1"), 2, f->err, "http://");
 }
 
 static void test_interrupt(void **state)

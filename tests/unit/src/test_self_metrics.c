@@ -105,10 +105,12 @@ static void test_all_names(void **unused)
                                     .months_count = 2,
                                     .series_known = 9,
                                     .commit_age_seconds = 0.25,
-                                    .merges_active = 1};
+                                    .merges = {{.kind = "small", .active = 1}, {.kind = "big"}}};
+    struct storage_merge_progress forced_merge = {.running = true, .month = "2026_10", .rows_done = 3};
     struct reject_log_stats rejects = {.size_bytes = 77};
     struct self_metrics m = {.intake = &totals,
                              .storage = &storage,
+                             .forced_merge = &forced_merge,
                              .rejects = &rejects,
                              .sinks = list,
                              .sinks_count = 2,
@@ -130,7 +132,9 @@ static void test_all_names(void **unused)
         "\nvarve_parts{month=\"2026_10\",kind=\"small\"} 1\n",
         "\nvarve_parts{month=\"2026_11\",kind=\"index\"} 4\n",
         "\nvarve_rows{month=\"2026_10\",kind=\"small\"} 2\n",
-        "\nvarve_merges_active{kind=\"all\"} 1\n",
+        "\nvarve_merges_active{kind=\"small\"} 1\nvarve_merges_active{kind=\"big\"} 0\n",
+        "\nvarve_forced_merge_running{month=\"2026_10\"} 1\n",
+        "\nvarve_forced_merge_rows_done 3\n",
         "\nvarve_intake_paused{reason=\"disk\"} 0\nvarve_intake_paused{reason=\"memory\"} 1\n",
         "\nvarve_series_active 9\n",
         "\nvarve_new_series_total 0\n",

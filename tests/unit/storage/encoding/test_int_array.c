@@ -107,6 +107,60 @@ static void equals_vmwrite(void **state)
     assert_true(lines > 200);
 }
 
+static size_t raw_bytes(struct buffer *raw, const struct buffer *data, uint8_t type)
+{
+    buffer_clear(raw);
+    if (is_compressed(type))
+        assert_int_equal(zstd_decompress(raw, data->data, data->len, ITEMS_MAX * 10, NULL), 0);
+    else
+        buffer_append(raw, data->data, data->len);
+    return raw->len;
+}
+
+/* Series as machines have them, many blocks of each: the same types and bytes, at most 0.5% larger in all. */
+static void less_effort_gives_the_same_bytes(void **state)
+{
+    (void)state;
+    enum { KINDS = 5, BLOCKS = 200 };
+    struct buffer data = {0}, light = {0}, raw = {0}, light_raw = {0};
+    srand(8);
+    for (int kind = 0; kind < KINDS; kind++) {
+        struct int_array_effort effort = {0};
+        size_t bytes = 0, light_bytes = 0;
+        for (int block = 0; block < BLOCKS; block++) {
+            size_t n = 300 + (size_t)rand() % 1500;
+            int64_t v = rand() % 100000;
+            for (size_t i = 0; i < n; i++) {
+                v = kind == 0   ? v + rand() % 5000
+                    : kind == 1 ? v + rand() % 41 - 20
+                    : kind == 2 ? rand() % 1000
+                    : kind == 3 ? rand() % 32 ? v : rand() % 100
+                                : (int64_t)(1000 + i % 60 * 7 + (size_t)rand() % 2);
+                items[i] = v;
+            }
+            uint8_t type, light_type;
+            int64_t first, light_first;
+            buffer_clear(&data);
+            buffer_clear(&light);
+            int_array_encode(&data, items, n, &type, &first);
+            int_array_encode_lightly(&light, items, n, &effort, &light_type, &light_first);
+            if (type != light_type)
+                fail_msg("kind %d, block %d: type %u, expected %u", kind, block, light_type, type);
+            assert_int_equal(first, light_first);
+            assert_int_equal(raw_bytes(&raw, &data, type), raw_bytes(&light_raw, &light, light_type));
+            assert_memory_equal(raw.data, light_raw.data, raw.len);
+            bytes += data.len;
+            light_bytes += light.len;
+        }
+        if ((double)light_bytes > 1.005 * (double)bytes)
+            fail_msg("kind %d: %zu bytes, expected about %zu", kind, light_bytes, bytes);
+    }
+    buffer_release(&data);
+    buffer_release(&light);
+    buffer_release(&raw);
+    buffer_release(&light_raw);
+}
+
 static int64_t random64(void)
 {
     return (int64_t)((uint64_t)(uint32_t)rand() << 42 ^ (uint64_t)(uint32_t)rand() << 21 ^ (uint32_t)rand());
@@ -209,6 +263,7 @@ static void distrusts_its_input(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(less_effort_gives_the_same_bytes),
         cmocka_unit_test(worked_examples),
         cmocka_unit_test(equals_vmwrite),
         cmocka_unit_test(random_arrays_round_trip),
