@@ -5,7 +5,7 @@
 
 A producer runs all the time. The series of one host are deleted over HTTP, as from a stock server: gone from answers at once, also after
 kill -9; later samples of theirs make new series. A stock server opens the directory and answers the same; it deletes another host's series;
-Varve opens what it leaves, and answers the same again.
+Varve opens what it leaves, and answers the same again. A forced merge takes the rows off the disk.
 """
 import argparse
 import json
@@ -107,6 +107,12 @@ def main(report, options):
         varve.wait_durable(kafka, GROUP, TOPIC)
         report.check(of_host(exported(varve), two) > 0, 'later samples of host %s are series again' % two)
         varve.stop()
+        last = varve.export()
+        varve.command('merge', varve.dir, check=True)
+        difference = Difference(varve.export(), last)
+        report.check(not difference, 'a forced merge changes no answer', lambda: difference)
+        on_disk = sum(m['rows'] for m in varve.inspect()['months'])
+        report.same(on_disk, last.rows, 'and leaves no deleted row on the disk')
         scope.failed = report.failed > 0
 
 
