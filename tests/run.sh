@@ -82,6 +82,9 @@ step mqtt-powercut-long full dev 3600 "the same 12 times at more points, and the
                                                      @PYTHON@ tests/real/mqtt_powercut.py --build @BUILD@ --cuts 12 --points 30 --rand 2 --proof
 step retention     quick release+dev 300 "retention over a stock directory, killed at each step; a stock server over what remains" \
                                                      @PYTHON@ tests/real/retention.py --build @BUILD@ --fault-build @ROOT@/dev
+step dedup         quick release 300  "deduplication beside stock VictoriaMetrics, over the same parts" \
+                                                     @PYTHON@ tests/real/dedup.py --build @BUILD@ --rounds 3
+step dedup-long    full  release 1800 "the same, 60 times"      @PYTHON@ tests/real/dedup.py --build @BUILD@ --rounds 60
 step crashfs       full  -       300  "crashfs finds a store that forgets to sync" bash tests/testbed/crashfs/selftest.sh
 step broker-away   quick release 600  "Kafka away at start, in the middle, at the stop" \
                                                      @PYTHON@ tests/real/broker_away.py --build @BUILD@ --away 10

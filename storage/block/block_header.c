@@ -73,8 +73,5 @@ int block_header_check_order(const struct block_header *prev, const struct block
     if (order < 0 && prev->tsid.metric_id == next->tsid.metric_id)
         return error_set(reterr, ERR_CORRUPT, "series %llu has two TSIDs",
                          (unsigned long long)next->tsid.metric_id);
-    if (order == 0 && prev->min_timestamp > next->min_timestamp)
-        return error_set(reterr, ERR_CORRUPT, "blocks of series %llu are out of order",
-                         (unsigned long long)next->tsid.metric_id);
     return 0;
 }

@@ -49,8 +49,9 @@ void block_header_put(uint8_t *dst, const struct block_header *bh);
  * off. */
 int block_header_get(struct block_header *ret, const uint8_t *src, struct error *reterr);
 
-/* Checks that next may follow prev in a part: TSIDs ascend, one MetricID has one TSID, blocks of a series
- * ascend by min timestamp. ERR_CORRUPT. */
+/* Checks that next may follow prev in a part: TSIDs ascend, one MetricID has one TSID. Blocks of a series are
+ * made in order of min timestamp, but deduplication takes rows out of them afterwards, also in the reference,
+ * which looks at TSIDs only. ERR_CORRUPT. */
 int block_header_check_order(const struct block_header *prev, const struct block_header *next,
                              struct error *reterr);
 

@@ -72,8 +72,7 @@ static int check_block(const struct block_stream_writer *bsw, const struct block
                          bh->rows_count);
     if (!bsw->header.blocks_count)
         return 0;
-    int order = tsid_compare(&bsw->last_tsid, &bh->tsid);
-    if (order > 0 || (order == 0 && bsw->last_min_timestamp > bh->min_timestamp))
+    if (tsid_compare(&bsw->last_tsid, &bh->tsid) > 0)
         return error_set(reterr, ERR_INVALID, "%s: blocks must be written in order (series %llu after %llu)",
                          bsw->dir, (unsigned long long)bh->tsid.metric_id,
                          (unsigned long long)bsw->last_tsid.metric_id);
@@ -138,7 +137,6 @@ static int add_header(struct block_stream_writer *bsw, const struct block_header
     ph->blocks_count++;
     ph->rows_count += bh->rows_count;
     bsw->last_tsid = bh->tsid;
-    bsw->last_min_timestamp = bh->min_timestamp;
     return 0;
 }
 

@@ -32,7 +32,6 @@ struct block_stream_writer {
     struct buffer last_timestamps; /* bytes of the timestamps block stored last; equal ones are shared */
     uint64_t last_timestamps_offset;
     struct tsid last_tsid;
-    int64_t last_min_timestamp;
     struct part_header header; /* of what was written so far */
     struct block deduped;      /* scratch: what is left of the block being written */
     uint64_t rows_deduped;     /* left out so far */
@@ -50,8 +49,9 @@ int block_stream_writer_init_from_file_part(struct block_stream_writer *bsw, con
 void block_stream_writer_set_dedup(struct block_stream_writer *bsw, int64_t interval_ms);
 
 /* Adds a block: an encoded one with its bytes as they are, else it's encoded here (and b->header filled).
- * Blocks must come ordered by TSID, then min timestamp: anything else is ERR_INVALID. Equal neighbouring
- * timestamps are stored once. The block's own bytes aren't kept. */
+ * Blocks must come ordered by TSID: anything else is ERR_INVALID. Those of one series come by min timestamp,
+ * but for the rows that deduplication leaves out. Equal neighbouring timestamps are stored once. The block's
+ * own bytes aren't kept. */
 int block_stream_writer_write_block(struct block_stream_writer *bsw, struct block *b, struct error *reterr);
 
 /* Writes the rest, syncs every file and the directory, and releases the struct, also on failure. *ret_ph says

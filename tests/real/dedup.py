@@ -42,6 +42,14 @@ def values(chance, kind):
     return lambda: chance.choice(('null', '"Infinity"', '"-Infinity"'))
 
 
+def stamps_of(chance, start, step, interval_ms, count):
+    stamps = []
+    for _ in range(count):
+        start += chance.choice((0, 0, 1, step, step, step, interval_ms, 3 * interval_ms))
+        stamps.append(start)
+    return stamps
+
+
 def lines(chance, months, interval_ms, part):
     """JSON lines of one batch: every series, in either month."""
     kinds = ('integers', 'scales', 'mixed', 'markers', 'specials')
@@ -49,12 +57,13 @@ def lines(chance, months, interval_ms, part):
     for s in range(SERIES):
         make = values(chance, kinds[s % len(kinds)])
         for month in months:
-            at = month * 1000 + 3600000 + part * chance.choice((0, 500)) * step
-            stamps = []
-            # one series is longer than a block
-            for _ in range(9000 if s == 0 else chance.randrange(1, 200)):
-                at += chance.choice((0, 0, 1, step, step, step, interval_ms, 3 * interval_ms))
-                stamps.append(at)
+            start = month * 1000 + 3600000
+            if s == 0:
+                # Longer than a block: which rows share a block depends on the order of merging, which is free where blocks of two
+                # parts begin at the same time. So no two parts have a timestamp in common.
+                stamps = [start + PARTS * t + part for t in stamps_of(chance, 0, step, interval_ms, 9000)]
+            else:
+                stamps = stamps_of(chance, start + part * chance.choice((0, 500)) * step, step, interval_ms, chance.randrange(1, 200))
             if chance.random() < 0.3:
                 chance.shuffle(stamps)
             yield '{"metric":{"__name__":"dedup_v","s":"%d"},"values":[%s],"timestamps":[%s]}' % (

@@ -220,13 +220,13 @@ class DataPart:
             m = json.load(open(meta))
             self.rows, self.blocks = m['RowsCount'], m['BlocksCount']
             self.min_ts, self.max_ts = m['MinTimestamp'], m['MaxTimestamp']
-            self.style = 'metadata.json'
+            self.style, self.dedup = 'metadata.json', m.get('MinDedupInterval', 0)
         else:
             a = os.path.basename(path).split('_')
             check(len(a) == 5, 'part name %r has no header and there is no metadata.json', path)
             self.rows, self.blocks = int(a[0]), int(a[1])
             self.min_ts, self.max_ts = user_time(a[2]), user_time(a[3])
-            self.style = 'name'
+            self.style, self.dedup = 'name', 0
         check(self.min_ts <= self.max_ts and 0 < self.blocks <= self.rows, 'part header')
         rd = lambda n: open(os.path.join(path, n), 'rb').read()
         self.ts, self.vals, self.index = rd('timestamps.bin'), rd('values.bin'), rd('index.bin')
@@ -265,7 +265,7 @@ class DataPart:
                     check(prev.tsid <= h.tsid, 'TSIDs out of order')
                     if prev.tsid.metric_id == h.tsid.metric_id:
                         check(prev.tsid == h.tsid, 'one metric id with two TSIDs')
-                        check(prev.min_ts <= h.min_ts, 'blocks of one TSID out of order')
+                        check(prev.min_ts <= h.min_ts or self.dedup, 'blocks of one TSID out of order')
                 prev = h
                 if prev_ts and prev_ts[1] > 0 and h.ts_off == prev_ts[0]:
                     check(h.ts_size == prev_ts[1], 'shared timestamps with another size')
