@@ -106,6 +106,7 @@ step harness       full  release 900  "the harness finds what is different, and 
 step bench-ingest  full  release 3600 "CPU, memory and bytes beside VictoriaMetrics" sh tests/bench/run.sh ingest --build @BUILD@
 step bench-remote-write full release 3600 "the same for remote write: CPU at most 0.30 of it" sh tests/bench/run.sh remote_write --build @BUILD@ --limit 0.30
 step bench-mqtt    full  release 3600 "MQTT beside a bare subscriber: at least 0.70 of it, also with slow fsyncs" sh tests/bench/run.sh mqtt --build @BUILD@ --limit 0.70
+step bench-open    full  release 3600 "a million series and 1,000 parts: ready within 2 s" sh tests/bench/run.sh open --build @BUILD@
 
 # Steps that mostly wait (for groups to form, brokers to start, times to run out): the last to run, LANES of them at a time.
 BESIDE="kafka mqtt snapshot delete full-disk broker-away bad-input kill powercut"

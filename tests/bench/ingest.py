@@ -172,7 +172,7 @@ def run_peer(scope, load, program, number):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('name', choices=('ingest', 'churn', 'open', 'remote_write'))
+    parser.add_argument('name', choices=('ingest', 'churn', 'remote_write'))
     parser.add_argument('--build', required=True)
     parser.add_argument('--samples', type=int)
     parser.add_argument('--rounds', type=int, default=3)
@@ -185,9 +185,7 @@ def main():
     parser.add_argument('--limit', type=float, help='fail when ratio.cpu is above it')
     parser.add_argument('--peer-only', action='store_true', help='only the stock server: to check the load itself')
     options = parser.parse_args()
-    options.samples = options.samples or {'ingest': 15000000, 'churn': 2000000, 'open': 2000000, 'remote_write': 10000000}[options.name]
-    if options.name == 'open':
-        options.rounds = 1
+    options.samples = options.samples or {'ingest': 15000000, 'churn': 2000000, 'remote_write': 10000000}[options.name]
     with Scope('bench', keep_logs_in=options.build) as scope:
         program = stocks.binary(scope)
         load = Load(scope, options.name, options)
@@ -204,13 +202,9 @@ def main():
                 own.append(result)
                 opens += [open_s] if open_s else []
                 say('varve %d: %s' % (number, result))
-            if options.name != 'open':
-                peer.append(run_peer(scope, load, program, number))
-                say('peer %d: %s' % (number, peer[-1]))
+            peer.append(run_peer(scope, load, program, number))
+            say('peer %d: %s' % (number, peer[-1]))
     median = lambda results, name: statistics.median(getattr(r, name) for r in results)
-    if options.name == 'open':
-        print('varve.open_s: %.3f' % opens[0])
-        return
     print('samples: %d' % load.samples)
     print('series: %d' % load.series)
     for who, results in (('varve', own), ('peer', peer)):

@@ -6,9 +6,10 @@
 #   remote_write  Kafka (Prometheus remote write 1.0, snappy, 500-2,000 samples a request, 100,000 series) beside the same over HTTP
 #   mqtt     durable QoS 1 intake from a mosquitto beside a bare paho subscriber; also with 5 ms added to every fsync
 #   merge    a forced merge of 40 million samples in some 20 parts, beside the stock server's of a copy
-#   open     how long Varve takes to open a store of 100,000 series
+#   open     from start to ready on a store of a million series and 1,000 parts; fails above --limit (2 s)
 # options: --build DIR (default: build/release, built first), --samples N, --rounds N, --fields-per-line N, --partitions N, --threads N, --limit RATIO
 # of mqtt: --messages N, --receive-maximum N, and --limit is the least ratio
+# of open: --series N, --months N, --commits N, --old-series N
 # of merge: --series N, --samples-per-series N, --flushes N, --late-percent N
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
@@ -21,9 +22,10 @@ name=${1:-}
 [ -n "$name" ] || usage
 shift
 case $name in
-  ingest | churn | open | remote_write) program=ingest.py ;;
+  ingest | churn | remote_write) program=ingest.py ;;
   mqtt) program=mqtt.py ;;
   merge) program=merge.py ;;
+  open) program=open.py ;;
   *) usage ;;
 esac
 case " $* " in
@@ -31,7 +33,7 @@ case " $* " in
   *)
     cd "$root"
     cmake --preset release >&2
-    cmake --build build/release --target varve merge_load >&2
+    cmake --build build/release --target varve merge_load open_load >&2
     set -- --build build/release "$@" ;;
 esac
 exec python3 "$here/$program" "$name" "$@"
