@@ -112,6 +112,9 @@ static void check_spools(struct config_reader *r, const struct config_place *fil
             config_report(r, at, &place, "lies in one place with rejects.path; give each its own directory");
         for (size_t j = 0; j < i; j++) {
             const char *other = cfg->sinks[j].mqtt.spool_path;
+            const char *other_name = cfg->sinks[j].name;
+            if (other_name && !strcmp(other_name, cfg->sinks[i].name))
+                continue; /* the names are said to be equal */
             if (other && (path_is_within(path, other) || path_is_within(other, path)))
                 config_report(r, at, &place, "lies in one place with that of sinks[%zu]; give each its own",
                               j);
