@@ -5,7 +5,7 @@
 
 Store and spools lie on crashfs, which records each change and fsync. The proxy in front of mosquitto (puback_proxy.c) puts a mark into
 that record before it passes PUBACKs on: of each moment it's known what the broker had been told to forget. Varve runs, is killed at a
-random operation (now and then killed and started again before that), and the power is lost: one of the directories that are legal then
+random operation (now and then its disk fails, or it's killed and started again, before that), and the power is lost: one of the directories that are legal then
 is what the next life begins with. The broker knows nothing of it, and sends again what wasn't acknowledged.
 At N points of each life, most of them right behind a mark or right before an fsync, the legal directories are built, as in powercut.py,
 and Varve opens each of them, without a broker, until its spools are in the store: each message acknowledged before that point has to be
@@ -29,7 +29,7 @@ from harness import report as reports
 from harness import stock as stocks
 from harness.crashfs import MEMORY, Mount, crashstates, modes_of, programs
 from harness.mqtt import Mqtt
-from harness.puback import SINKS, Judgement, Proxy, Stream, at_the_end, positions, sinks, spool_or_store, spool_path, wait_for_all
+from harness.puback import BROKER_OPTIONS, SINKS, Judgement, Proxy, Stream, at_the_end, positions, sinks, spool_or_store, spool_path, wait_for_all
 from harness.scope import ProgramFailed, Scope, TimedOut, free_port, wait_until
 from harness.spool import Spool, segments
 from harness.varve import Varve
@@ -47,7 +47,8 @@ OMISSIONS = (
     ('the spools\' ids', ('varve/spool/*/spool-id.tmp',)),
 )
 
-
+# Commands for crashfs. Of the fsyncs and writes nearly all are the spools'.
+FAULTS = ('fail fsync 5 1', 'fail fsync 5 1', 'fail write 5 1', 'fail write 28 3', 'short 5')
 FOUND = ('acknowledged messages missing', 'spool-id is damaged')     # how that is noticed
 
 
@@ -76,12 +77,12 @@ class World:
     def __init__(self, scope, options, chance, proxy_options=()):
         self.scope, self.options, self.chance = scope, options, chance
         self.crashfs, self.nosync = programs(scope)
-        self.broker = Mqtt(scope).start()
+        self.broker = Mqtt(scope, options=BROKER_OPTIONS).start()
         self.control = scope.path('control')    # a link to the control file of the present mount
         self.proxy = Proxy(scope, self.broker.port, '--mark', self.control, *proxy_options)
         self.stream = Stream(self.broker, options.rate)
         self.begun = False
-        self.lives = 0
+        self.lives = self.faults = self.recoveries = 0
 
     def varve(self, store, name, port=None):
         return Varve(self.scope, self.options.build, store, sinks(port or self.proxy.port), name=name, storage={'flush_interval': '300ms'})
@@ -101,8 +102,8 @@ class World:
             store = os.path.join(mount.mnt, 'store')
             varve = self.varve(store, name)
             env = {'LD_PRELOAD': self.nosync, 'NOSYNC_ROOT': os.path.realpath(store), 'NOSYNC_PATTERNS': ':'.join(omit)} if omit else None
-            kills = self.chance.choice((1, 1, 2, 3)) if self.begun else 1
-            for n in range(kills):
+            runs = self.chance.choice((1, 1, 2, 3)) if self.begun else 1
+            for n in range(runs):
                 varve.launch(env=env)
                 mount.users.append(varve.process)
                 if not self.begun:              # the sessions, without which the broker keeps nothing
@@ -110,20 +111,38 @@ class World:
                                'both sinks have subscribed')
                     self.stream.start()
                     self.begun = True
-                if self.chance.random() < 0.7:
-                    mount.command('kill %d %d' % (varve.process.pid, self.chance.choice((self.chance.randrange(1, 200), self.chance.randrange(200, 3000)))))
-                try:
-                    code = varve.process.wait(self.chance.uniform(0.5, LIFE_S) if n + 1 == kills else self.chance.uniform(0.1, 1))
-                    if code != -9:
-                        raise ProgramFailed('varve ended by itself: exit %s\n%s' % (code, varve.process.output()[-1500:]))
-                except TimedOut:
-                    pass
-                varve.kill()
-                mount.command('reset')
+                self.run_and_kill(varve, mount, self.chance.uniform(0.5, LIFE_S) if n + 1 == runs else self.chance.uniform(0.1, 1))
             self.proxy.settle()
             if self.proxy.errors:
                 raise ProgramFailed('the proxy: %s' % self.proxy.errors)
         return Life(name, mount.journal, known, list(self.proxy.acked))
+
+    @staticmethod
+    def survives(varve, seconds):
+        try:
+            varve.process.wait(seconds)
+            return False
+        except TimedOut:
+            return True
+
+    def run_and_kill(self, varve, mount, seconds):
+        """At a random operation, or after that time; now and then the disk fails before: then the store may end the process itself."""
+        fault = self.chance.choice(FAULTS) if self.chance.random() < 0.4 else None
+        if self.chance.random() < 0.6:
+            operation = self.chance.choice((self.chance.randrange(1, 200), self.chance.randrange(200, 3000)))
+            mount.command('kill %d %d' % (varve.process.pid, operation))
+        try:
+            if fault and self.survives(varve, 0.4):
+                mount.command(fault)
+                self.faults += 1
+                seconds += 0.5                  # the sinks have to connect again
+            code = varve.process.wait(seconds)
+            if code != -9 and not fault:
+                raise ProgramFailed('varve ended by itself: exit %s\n%s' % (code, varve.process.output()[-1500:]))
+        except TimedOut:
+            self.recoveries += bool(fault) and varve.metric('varve_spool_failures_total') > 0
+        varve.kill()
+        mount.command('reset')
 
 
 class Life:
@@ -235,6 +254,9 @@ def check_life(world, life, points, models=('posix', 'ext4'), stop_after=1000):
             state.materialize(os.path.join(world.options.keep, name.replace(', ', '-').replace(' ', '-')))
             shutil.copyfile(life.journal, os.path.join(world.options.keep, life.name + '.journal'))
         shutil.rmtree(top, ignore_errors=True)
+        for ending in ('.log', '.yaml') if not wrong else ():
+            if os.path.exists(top + ending):
+                os.unlink(top + ending)
         tally.add(name, acked, wrong, torn, doubles)
 
     with concurrent.futures.ThreadPoolExecutor(JOBS) as pool:
@@ -260,7 +282,8 @@ def cuts(report, world, options):
     before, states, torn = None, 0, 0
     for n in range(options.cuts):
         life = world.live(before)
-        tally = check_life(world, life, life.points(world.chance, options.points))
+        with world.stream.paused():
+            tally = check_life(world, life, life.points(world.chance, options.points))
         states += tally.states
         torn += tally.torn
         report.check(tally.states and not tally.failures,
@@ -271,7 +294,8 @@ def cuts(report, world, options):
         before = world.scope.path('after%d' % (n + 1))
         state.materialize(before)
         report.say('going on with a state of %s' % how)
-    summary = '%d power cuts, %d states, %d of them with a torn spool' % (options.cuts, states, torn)
+    summary = '%d power cuts, %d states, %d of them with a torn spool; %d faults of the disk, %d times a spool failed and went on' % (
+        options.cuts, states, torn, world.faults, world.recoveries)
     if options.cuts * options.points >= 100:    # with fewer it's a matter of luck
         report.check(torn, summary)
     else:

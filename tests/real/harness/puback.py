@@ -1,5 +1,6 @@
 """Messages over MQTT of which is known what was acknowledged: the workload, its publisher, the proxy that keeps the ledger, the judgement."""
 import collections
+import contextlib
 import json
 import os
 import re
@@ -75,20 +76,36 @@ def spool_or_store(varve, directory=None):
     return Found(Judgement(varve.export(directory)), spooled, where)
 
 
+# mosquitto uses a packet id again whose message is still unacknowledged once more than 65,535 of a session are on their way.
+BROKER_OPTIONS = ('--inflight', '10000')
+
+
 class Stream:
     """Messages 0, 1, 2 ... at a rate, from start() to finish()."""
 
     def __init__(self, broker, rate):
         self.broker, self.rate, self.next, self.ending = broker, rate, 0, False
+        self.going = threading.Event()
 
     def start(self):
         self.publisher = self.broker.publisher(rate=self.rate, client_id='stream')
         self.thread = threading.Thread(target=self._feed, daemon=True)
+        self.going.set()
         self.thread.start()
+
+    @contextlib.contextmanager
+    def paused(self):
+        """with stream.paused(): nothing more is sent, but for what the pipe holds."""
+        self.going.clear()
+        try:
+            yield
+        finally:
+            self.going.set()
 
     def _feed(self):
         try:
             while not self.ending:
+                self.going.wait()
                 self.publisher.send(*message(self.next))    # waits while the pipe is full
                 self.next += 1
         except OSError:
@@ -97,6 +114,7 @@ class Stream:
     def finish(self, timeout=60):
         """Ends it once the broker has all of them -> how many."""
         self.ending = True
+        self.going.set()
         self.thread.join(timeout)
         acked, _ = self.publisher.close(timeout)
         if acked != self.next:
