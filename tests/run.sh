@@ -56,6 +56,8 @@ step influx        quick asan    600  "influx decoder beside stock VictoriaMetri
 step influx-long   full  dev     3600 "the same with 50,000 groups of lines"       influx_oracle @BUILD@ 50000
 step decoders      quick asan    600  "remote write and JSON lines beside stock VictoriaMetrics, under ASan" decode_oracle @BUILD@ 1000
 step decoders-long full  dev     3600 "the same with 20,000 payloads of each"      decode_oracle @BUILD@ 20000
+step formats       quick asan    300  "every format over Kafka and MQTT, in each compression; stock VictoriaMetrics is the judge, under ASan" \
+                                                     @PYTHON@ tests/real/formats.py --build @BUILD@
 step e2e           quick release 900  "1,000,000 samples from Kafka; stock VictoriaMetrics opens the store" \
                                                      @PYTHON@ tests/real/e2e.py --build @BUILD@ --samples 1000000
 step e2e-asan      quick asan    900  "the same with 50,000 under ASan"  @PYTHON@ tests/real/e2e.py --build @BUILD@ --samples 50000

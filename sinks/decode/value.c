@@ -49,8 +49,6 @@ enum decode_result value_decode(const struct decode_options *options, const stru
                                 struct sample_batch *batch, const char **ret_reason)
 {
     (void)options;
-    if (!m->payload.len)
-        return DECODE_OK;
     double value;
     if (!parse_payload(trim(m->payload), &value)) {
         *ret_reason = REASON_NUMBER;
