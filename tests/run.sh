@@ -87,6 +87,8 @@ step bad-input-asan full asan    1200 "the same under ASan"     @PYTHON@ tests/r
 step mqtt          quick dev     300  "the MQTT sink against a real mosquitto"       bash tests/real/mqtt/traps.sh @BUILD@
 step mqtt-asan     full  asan    600  "the same under ASan"       bash tests/real/mqtt/traps.sh @BUILD@
 step mqtt-tsan     full  tsan    600  "the same under TSan"       bash tests/real/mqtt/traps.sh @BUILD@
+step tls           quick release 180  "certificates and passwords, refused and not, at real brokers" \
+                                                     @PYTHON@ tests/real/tls.py --build @BUILD@
 step kafka         quick dev     900  "the Kafka sink against real brokers"        bash tests/real/kafka/traps.sh @BUILD@
 step harness       full  release 900  "the harness finds what is different, and nothing else" \
                                                      @PYTHON@ tests/real/harness_check.py --build @BUILD@
