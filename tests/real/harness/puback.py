@@ -41,7 +41,7 @@ def number_of(payload):
 def sinks(port, max_size='1MiB'):
     """The YAML of the sinks. The spool is small, so that segments are begun and trimmed all the time."""
     return [{'name': name, 'type': 'mqtt', 'broker': 'mqtt://127.0.0.1:%d' % port, 'client_id': 'varve-' + name, 'version': version,
-             'receive_maximum': 1000, 'max_packet_size': '64KiB', 'spool': {'max_size': max_size},
+             'max_packet_size': '64KiB', 'spool': {'max_size': max_size},
              'subscriptions': [{'filter': name + '/#', 'qos': 1, 'format': 'influx'}]} for name, version in SINKS.items()]
 
 
