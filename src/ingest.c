@@ -9,6 +9,10 @@
 
 _Static_assert(POSITION_MARK_MAX == STORAGE_POSITION_MARK_MAX, "the store keeps a sink's marks whole");
 
+/* Groups ahead whose table cell is fetched: the table of many series is in no cache, and one sample's work is
+ * shorter than the way to memory. */
+#define PREFETCH_AHEAD 8
+
 struct ingest {
     struct intake intake; /* first: a struct intake * is a struct ingest * */
     struct storage *storage;
@@ -236,9 +240,11 @@ static void deliver(struct intake *in, struct intake_worker *w, const struct sam
     uint64_t added = 0;
     const struct sample_group *groups = batch->groups;
     size_t count = batch->groups_count;
+    for (size_t i = 0; i < count && i < PREFETCH_AHEAD; i++)
+        series_cache_prefetch(&w->cache, hash_with_extra(w, groups[i].key_hash));
     for (size_t i = 0; i < count; i++) {
-        if (i + 1 < count)
-            series_cache_prefetch(&w->cache, hash_with_extra(w, groups[i + 1].key_hash));
+        if (i + PREFETCH_AHEAD < count)
+            series_cache_prefetch(&w->cache, hash_with_extra(w, groups[i + PREFETCH_AHEAD].key_hash));
         added += add_group(w, &groups[i], batch->samples + groups[i].first_sample, record_time_ms);
     }
     counter_add(&w->counters->rows, added);
