@@ -9,10 +9,6 @@
 
 _Static_assert(POSITION_MARK_MAX == STORAGE_POSITION_MARK_MAX, "the store keeps a sink's marks whole");
 
-/* Groups ahead whose table cell is fetched: the table of many series is in no cache, and one sample's work is
- * shorter than the way to memory. */
-#define PREFETCH_AHEAD 8
-
 struct ingest {
     struct intake intake; /* first: a struct intake * is a struct ingest * */
     struct storage *storage;
@@ -194,18 +190,12 @@ static struct span key_with_extra(struct intake_worker *w, struct span key)
     return span_of((const char *)w->key.data, w->key.len);
 }
 
-static uint64_t hash_with_extra(const struct intake_worker *w, uint64_t key_hash)
-{
-    return w->extra ? key_hash ^ (w->extra->hash * UINT64_C(0x9e3779b97f4a7c15)) : key_hash;
-}
-
 static uint64_t add_group(struct intake_worker *w, const struct sample_group *group,
                           const struct sample *samples, int64_t record_time_ms)
 {
     uint64_t added = 0;
     struct span cache_key = w->extra ? key_with_extra(w, group->key) : group->key;
-    uint64_t hash = hash_with_extra(w, group->key_hash);
-    struct series_entry *e = series_cache_entry(&w->cache, cache_key, hash, group->samples_count);
+    struct series_entry *e = series_cache_entry(&w->cache, cache_key, group->samples_count);
     for (size_t i = 0; i < group->samples_count; i++) {
         const struct sample *s = &samples[i];
         int64_t timestamp_ms = s->timestamp_ms == TIMESTAMP_NONE ? record_time_ms : s->timestamp_ms;
@@ -239,14 +229,8 @@ static void deliver(struct intake *in, struct intake_worker *w, const struct sam
     w->extra = extra && extra->bytes.len ? extra : NULL;
     uint64_t added = 0;
     const struct sample_group *groups = batch->groups;
-    size_t count = batch->groups_count;
-    for (size_t i = 0; i < count && i < PREFETCH_AHEAD; i++)
-        series_cache_prefetch(&w->cache, hash_with_extra(w, groups[i].key_hash));
-    for (size_t i = 0; i < count; i++) {
-        if (i + PREFETCH_AHEAD < count)
-            series_cache_prefetch(&w->cache, hash_with_extra(w, groups[i + PREFETCH_AHEAD].key_hash));
+    for (size_t i = 0; i < batch->groups_count; i++)
         added += add_group(w, &groups[i], batch->samples + groups[i].first_sample, record_time_ms);
-    }
     counter_add(&w->counters->rows, added);
     if (batch->dropped_nan)
         reason_add(&w->counters->dropped, reason_index(&w->counters->dropped, "nan"), batch->dropped_nan);
