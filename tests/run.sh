@@ -51,6 +51,7 @@ step install       quick release 120  "cmake --install, and the program it puts 
 step quickstart    quick release 300  "the quick start with MQTT, a kill -9 in it" sh config/quickstart.sh --varve @BUILD@/src/varve --seconds 8
 step quickstart-kafka quick release 300 "the same with Kafka"   sh config/quickstart.sh --kafka --varve @BUILD@/src/varve --seconds 8
 step systemd       full  release 600  "varve.service under a real systemd, as installed" bash tests/real/systemd/run.sh @BUILD@
+step fallback      quick -       600  "without paho's static library: it builds, takes messages, and says what isn't covered" check_fallback
 # Against real servers. A new one is a line here.
 step influx        quick asan    600  "influx decoder beside stock VictoriaMetrics, under ASan" influx_oracle @BUILD@ 2000
 step influx-long   full  dev     3600 "the same with 50,000 groups of lines"       influx_oracle @BUILD@ 50000
@@ -95,6 +96,8 @@ step bad-input-asan full asan    1200 "the same under ASan"     @PYTHON@ tests/r
 step mqtt          quick dev     300  "the MQTT sink against a real mosquitto"       bash tests/real/mqtt/traps.sh @BUILD@
 step mqtt-asan     full  asan    600  "the same under ASan"       bash tests/real/mqtt/traps.sh @BUILD@
 step mqtt-tsan     full  tsan    600  "the same under TSan"       bash tests/real/mqtt/traps.sh @BUILD@
+step mqtt-fallback full  nohold  600  "the same without paho's static library"     bash tests/real/mqtt/traps.sh @BUILD@
+step unit-fallback full  nohold  600  "unit tests in that build"                   unit nohold
 step tls           quick release 180  "certificates and passwords, refused and not, at real brokers" \
                                                      @PYTHON@ tests/real/tls.py --build @BUILD@
 step kafka         quick dev     900  "the Kafka sink against real brokers"        bash tests/real/kafka/traps.sh @BUILD@
@@ -153,6 +156,11 @@ check_install() {
   local rc=$?
   rm -rf "$to"
   return $rc
+}
+
+check_fallback() {
+  cmake --preset nohold -B "$BUILD_ROOT/nohold" && cmake --build "$BUILD_ROOT/nohold" -j "$JOBS" --target varve test_mqtt_receive &&
+    "$BUILD_ROOT/nohold/tests/unit/sinks/mqtt/test_mqtt_receive" && "$BUILD_ROOT/nohold/src/varve" version | grep "a power loss isn't covered"
 }
 
 # ---------------------------------------------------------------- arguments
@@ -228,7 +236,7 @@ fi
 # ---------------------------------------------------------------- running
 PASSED=0 FAILED=0 FAILED_STEPS=() BEGIN=$SECONDS
 declare -A BUILT=()
-export -f build unit fetch_testbed influx_oracle decode_oracle check_install
+export -f build unit fetch_testbed influx_oracle decode_oracle check_install check_fallback
 export BUILD_ROOT JOBS WORK
 
 clear_up_after() { # NAME: ends and removes what a step has left; prints what that was

@@ -279,7 +279,8 @@ bool mqtt_puback_is_held(void)
 
 const char *mqtt_puback_mode(void)
 {
-    return "after write() to the spool (paho's static library is missing: a power failure isn't covered)";
+    return "after write() to the spool, before its fsync: a power loss isn't covered (a build without paho's "
+           "static library)";
 }
 
 struct mqtt_puback *mqtt_puback_new(const char *client_id)

@@ -10,17 +10,19 @@
 
 int main(int argc, char **argv)
 {
+    enum { ALWAYS, IF_HELD, IF_NOT_HELD };
     const struct {
         const char *name;
         const struct CMUnitTest *tests;
         size_t count;
-        bool needs_hold;
-    } groups[] = {{"delivery", delivery_traps, delivery_traps_count, false},
-                  {"restart", restart_traps, restart_traps_count, false},
-                  {"disk", disk_traps, disk_traps_count, false},
-                  {"held", held_traps, held_traps_count, true},
-                  {"network", network_traps, network_traps_count, false},
-                  {"pace", pace_traps, pace_traps_count, true}};
+        int when;
+    } groups[] = {{"delivery", delivery_traps, delivery_traps_count, ALWAYS},
+                  {"restart", restart_traps, restart_traps_count, ALWAYS},
+                  {"disk", disk_traps, disk_traps_count, ALWAYS},
+                  {"held", held_traps, held_traps_count, IF_HELD},
+                  {"held", unheld_traps, unheld_traps_count, IF_NOT_HELD},
+                  {"network", network_traps, network_traps_count, ALWAYS},
+                  {"pace", pace_traps, pace_traps_count, IF_HELD}};
     if (argc == 3 && strcmp(argv[1], "victim") == 0)
         return victim_main(argv[2]);
     const char *wanted = argc > 1 ? argv[1] : "all";
@@ -31,7 +33,7 @@ int main(int argc, char **argv)
         if (strcmp(wanted, "all") != 0 && strcmp(wanted, groups[i].name) != 0)
             continue;
         found = true;
-        if (!groups[i].needs_hold || mqtt_puback_is_held())
+        if (groups[i].when == ALWAYS || (groups[i].when == IF_HELD) == mqtt_puback_is_held())
             failed += _cmocka_run_group_tests(groups[i].name, groups[i].tests, groups[i].count, NULL, NULL);
     }
     if (!found)

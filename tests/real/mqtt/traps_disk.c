@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "sinks/mqtt/mqtt_puback.h"
 #include "src/base/clock.h"
 
 /* With a window of one the broker sends the next message only after the PUBACK of the one before. */
@@ -158,7 +159,8 @@ static void trap_spool_full(void **state)
     while (node_metric(&n, "varve_mqtt_connected") && clock_monotonic_ms() < deadline)
         clock_sleep_ms(10);
     assert_int_equal(node_metric(&n, "varve_mqtt_connected"), 0);
-    assert_true(node_metric(&n, "varve_spool_bytes") <= 1 << 20);
+    if (mqtt_puback_is_held()) /* else what paho has read is taken: the broker forgets it */
+        assert_true(node_metric(&n, "varve_spool_bytes") <= 1 << 20);
     clock_sleep_ms(1000);
     assert_int_equal(node_metric(&n, "varve_mqtt_connected"), 0);
     atomic_store(&n.catcher.pause_reasons, 0);
@@ -272,6 +274,32 @@ static void trap_stop_in_the_stream_v311(void **state)
     (void)state;
     assert_stops_are_clean(MQTT_VERSION_311);
 }
+
+/* A build that can't hold PUBACKs: with a window of one the second message comes while the first one's fsync
+ * still runs. Nothing is delivered before it's durable all the same. */
+static void trap_puback_after_write(void **state)
+{
+    (void)state;
+    struct node n;
+    const char *name = unique("write");
+    char topic[128];
+    node_open(&n, name, 1);
+    n.options.receive_maximum = 1;
+    node_connect(&n);
+    atomic_store(&n.fs.sync_ms, 3000);
+    snprintf(topic, sizeof topic, "%s/x", name);
+    publish(topic, 1, "m", 0, 20, 0);
+    assert_true(node_wait_metric(&n, "varve_mqtt_received_messages_total", 20, 2500));
+    assert_int_equal(node_metric(&n, "varve_mqtt_held_pubacks"), 0);
+    assert_int_equal(batch_catcher_count(&n.catcher), 0);
+    atomic_store(&n.fs.sync_ms, 0);
+    assert_true(node_wait_rows(&n, 20, 15000));
+    assert_int_equal(assert_none_missing(&n, "m", 20), 0);
+    node_close(&n);
+}
+
+const struct CMUnitTest unheld_traps[] = {cmocka_unit_test(trap_puback_after_write)};
+const size_t unheld_traps_count = sizeof unheld_traps / sizeof *unheld_traps;
 
 const struct CMUnitTest disk_traps[] = {
     cmocka_unit_test(trap_spool_full),
