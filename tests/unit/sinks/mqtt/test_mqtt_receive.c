@@ -103,7 +103,7 @@ static void arrive(struct world *w, const char *topic, int qos, bool retained, s
     m->qos = qos;
     m->retained = retained;
     m->msgid = qos ? ++packet_id : 0;
-    strcpy(name, topic);
+    memcpy(name, topic, strlen(topic) + 1);
     assert_int_equal(mqtt_message_arrived(w->s, name, 0, m), 1);
 }
 
