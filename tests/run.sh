@@ -67,8 +67,8 @@ step mqtt-e2e      quick release 900  "500,000 messages from an MQTT broker; sto
                                                      @PYTHON@ tests/real/mqtt_e2e.py --build @BUILD@ --messages 500000
 step mqtt-e2e-asan quick asan    900  "the same with 20,000 under ASan"  @PYTHON@ tests/real/mqtt_e2e.py --build @BUILD@ --messages 20000 --topics 500
 step mqtt-e2e-tsan full  tsan    900  "the same with 20,000 under TSan"  @PYTHON@ tests/real/mqtt_e2e.py --build @BUILD@ --messages 20000 --topics 500
-step mqtt-e2e-long full  release 3600 "the same with 1,500,000 over 5,000 topics" \
-                                                     @PYTHON@ tests/real/mqtt_e2e.py --build @BUILD@ --messages 1500000 --topics 5000
+step mqtt-e2e-long full  release 3600 "the same with 1,000,000 over 4,000 topics" \
+                                                     @PYTHON@ tests/real/mqtt_e2e.py --build @BUILD@ --messages 1000000 --topics 4000
 step mqtt-hivemq   full  release 900  "the same with another broker, HiveMQ CE: 50,000 messages" \
                                                      @PYTHON@ tests/real/mqtt_e2e.py --build @BUILD@ --broker hivemq --messages 50000 --topics 1000
 step kill          quick release+dev 900 "kill -9 at random moments and at each step of a commit" \
