@@ -261,7 +261,10 @@ static int connect_once(struct connector *c, struct error *reterr)
         return r;
     log_info("sink %s: connected with %s (%s), session %s", s->base.name, s->uri, address,
              s->session_present ? "resumed" : "new");
-    return mqtt_subscribe_all(s, reterr);
+    FAULT_POINT("mqtt_connected");
+    r = mqtt_subscribe_all(s, reterr);
+    FAULT_POINT("mqtt_subscribed");
+    return r;
 }
 
 /* Until the connection ends, is to be ended, or the sink is. */
