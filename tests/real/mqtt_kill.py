@@ -21,7 +21,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from harness import report as reports
 from harness import stock as stocks
 from harness.mqtt import Mqtt
-from harness.puback import BROKER_OPTIONS, SINKS, Proxy, Stream, at_the_end, sinks, spool_or_store, spool_path, wait_for_all
+from harness.puback import SINKS, Proxy, Stream, at_the_end, sinks, spool_or_store, spool_path, wait_for_all
 from harness.scope import ProgramFailed, Scope, wait_until
 from harness.spool import tear
 from harness.varve import Varve, has_fault_points
@@ -39,7 +39,7 @@ class Run:
 
     def __init__(self, scope, options, chance, proxy_options=()):
         self.scope, self.chance = scope, chance
-        self.broker = Mqtt(scope, options=BROKER_OPTIONS).start()
+        self.broker = Mqtt(scope).start()
         self.proxy = Proxy(scope, self.broker.port, *proxy_options)
         self.store = scope.path('store')
         self.stream = Stream(self.broker, options.rate)

@@ -29,7 +29,7 @@ from harness import report as reports
 from harness import stock as stocks
 from harness.crashfs import MEMORY, Mount, crashstates, modes_of, programs
 from harness.mqtt import Mqtt
-from harness.puback import BROKER_OPTIONS, SINKS, Judgement, Proxy, Stream, at_the_end, positions, sinks, spool_or_store, spool_path, wait_for_all
+from harness.puback import SINKS, Judgement, Proxy, Stream, at_the_end, positions, sinks, spool_or_store, spool_path, wait_for_all
 from harness.scope import ProgramFailed, Scope, TimedOut, free_port, wait_until
 from harness.spool import Spool, segments
 from harness.varve import Varve
@@ -77,7 +77,7 @@ class World:
     def __init__(self, scope, options, chance, proxy_options=()):
         self.scope, self.options, self.chance = scope, options, chance
         self.crashfs, self.nosync = programs(scope)
-        self.broker = Mqtt(scope, options=BROKER_OPTIONS).start()
+        self.broker = Mqtt(scope).start()
         self.control = scope.path('control')    # a link to the control file of the present mount
         self.proxy = Proxy(scope, self.broker.port, '--mark', self.control, *proxy_options)
         self.stream = Stream(self.broker, options.rate)

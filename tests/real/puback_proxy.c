@@ -193,6 +193,9 @@ static void on_publish(struct pair *p, uint8_t head, const uint8_t *body, size_t
         size_t n = variable(body + at, size - at, &properties);
         at += n + properties;
     }
+    if (p->waiting[id]) /* mosquitto 2.0.11 does that when more than 65,535 messages of a session are
+                           unacknowledged */
+        log_line("E the broker uses packet id %u again, whose message is unacknowledged", id);
     free(p->waiting[id]);
     p->waiting[id] = printable(body + at, size - at);
     log_line("P %lu %u %d %s", p->number, id, head >> 3 & 1, p->waiting[id]);

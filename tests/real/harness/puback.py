@@ -76,50 +76,41 @@ def spool_or_store(varve, directory=None):
     return Found(Judgement(varve.export(directory)), spooled, where)
 
 
-# mosquitto uses a packet id again whose message is still unacknowledged once more than 65,535 of a session are on their way.
-BROKER_OPTIONS = ('--inflight', '10000')
-
-
 class Stream:
     """Messages 0, 1, 2 ... at a rate, from start() to finish()."""
 
     def __init__(self, broker, rate):
-        self.broker, self.rate, self.next, self.ending = broker, rate, 0, False
-        self.going = threading.Event()
+        self.broker, self.rate, self.next, self.begun = broker, rate, 0, 0
 
     def start(self):
+        self.begun, self.ending = self.next, False
         self.publisher = self.broker.publisher(rate=self.rate, client_id='stream')
         self.thread = threading.Thread(target=self._feed, daemon=True)
-        self.going.set()
         self.thread.start()
-
-    @contextlib.contextmanager
-    def paused(self):
-        """with stream.paused(): nothing more is sent, but for what the pipe holds."""
-        self.going.clear()
-        try:
-            yield
-        finally:
-            self.going.set()
 
     def _feed(self):
         try:
             while not self.ending:
-                self.going.wait()
                 self.publisher.send(*message(self.next))    # waits while the pipe is full
                 self.next += 1
         except OSError:
             pass                                # finish() says why
 
     def finish(self, timeout=60):
-        """Ends it once the broker has all of them -> how many."""
+        """Ends it once the broker has all of them -> how many since the first start."""
         self.ending = True
-        self.going.set()
         self.thread.join(timeout)
         acked, _ = self.publisher.close(timeout)
-        if acked != self.next:
-            raise ProgramFailed('publish: %d of %d messages acknowledged' % (acked, self.next))
-        return acked
+        if acked != self.next - self.begun:
+            raise ProgramFailed('publish: %d of %d messages acknowledged' % (acked, self.next - self.begun))
+        return self.next
+
+    @contextlib.contextmanager
+    def paused(self):
+        """with stream.paused(): nothing more is published, and nothing is made up for afterwards."""
+        self.finish()
+        yield
+        self.start()
 
 
 class Proxy:
