@@ -108,7 +108,7 @@ step bench-remote-write full release 3600 "the same for remote write: CPU at mos
 step bench-mqtt    full  release 3600 "MQTT beside a bare subscriber: at least 0.70 of it, also with slow fsyncs" sh tests/bench/run.sh mqtt --build @BUILD@ --limit 0.70
 
 # Steps that mostly wait (for groups to form, brokers to start, times to run out): the last to run, LANES of them at a time.
-BESIDE="kafka mqtt broker-away bad-input kill powercut"
+BESIDE="kafka mqtt tls formats quickstart quickstart-kafka broker-away bad-input kill mqtt-kill powercut mqtt-powercut"
 LANES=2
 
 # ---------------------------------------------------------------- what the steps call
