@@ -186,6 +186,8 @@ def main():
     parser.add_argument('--peer-only', action='store_true', help='only the stock server: to check the load itself')
     options = parser.parse_args()
     options.samples = options.samples or {'ingest': 15000000, 'churn': 2000000, 'open': 2000000, 'remote_write': 10000000}[options.name]
+    if options.limit is not None and (options.peer_only or options.name == 'open'):
+        parser.error('--limit needs both sides')
     if options.name == 'open':
         options.rounds = 1
     with Scope('bench', keep_logs_in=options.build) as scope:
