@@ -62,7 +62,7 @@ for group in "${groups[@]}"; do
   [ $rc = 0 ] || grep -q '^\[  FAILED  \] trap_' "$dir/$group.txt" || failed=$((failed + 1))
 done
 passed=$(cat "$dir"/*.txt | grep -c '^\[       OK \] trap_' || true)
-bad=$(cat "$dir"/*.txt | grep -E '^\[ *(FAILED|SKIPPED) *\] trap_' | sort -u | grep -c . || true)
+bad=$(cat "$dir"/*.txt | grep -E '^\[ *(FAILED|SKIPPED) *\] trap_' | cut -d: -f1 | sort -u | grep -c . || true)
 failed=$((failed + bad))
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ] && [ "$passed" -gt 0 ]
