@@ -80,11 +80,73 @@ static char *find_home(const struct config_key *keys, const char *path, const ch
     return NULL;
 }
 
+/* What other programs call it. ours has to be a key where theirs is written. */
+static const struct {
+    const char *theirs, *ours;
+} other_names[] = {
+    {"user", "username"},
+    {"pass", "password"},
+    {"url", "broker"},
+    {"server", "broker"},
+    {"host", "broker"},
+    {"servers", "brokers"},
+    {"topic", "filter"},
+    {"topic", "topics"},
+    {"topics", "subscriptions"},
+    {"clean_session", "session_expiry"},
+    {"clean_start", "session_expiry"},
+    {"persistent_session", "session_expiry"},
+    {"group_id", "group"},
+    {"consumer_group", "group"},
+    {"data_format", "format"},
+    {"tags", "labels"},
+    {"timestamp", "time"},
+    {"timestamp_format", "time_format"},
+    {"ca_file", "ca"},
+    {"cafile", "ca"},
+    {"ca_cert", "ca"},
+    {"tls_ca", "ca"},
+    {"cert_file", "cert"},
+    {"certfile", "cert"},
+    {"key_file", "key"},
+    {"keyfile", "key"},
+    {"sni", "server_name"},
+    {"size", "max_size"},
+    {"directory", "path"},
+    {"dir", "path"},
+    {"max_inflight", "receive_maximum"},
+};
+
+static const char *our_name(const struct config_key *keys, const char *name, unsigned sink_type)
+{
+    for (size_t i = 0; i < sizeof other_names / sizeof other_names[0]; i++) {
+        const struct config_key *key =
+            strcmp(other_names[i].theirs, name) == 0 ? config_key_find(keys, other_names[i].ours) : NULL;
+        if (key && applies(key, sink_type))
+            return key->name;
+    }
+    return NULL;
+}
+
+/* Whether each subscription of a sink of type mqtt has a key of that name. */
+static bool is_of_subscriptions(const struct config_key *keys, const char *name)
+{
+    const struct config_key *subscriptions = config_key_find(keys, "subscriptions");
+    return subscriptions && config_key_find(subscriptions->children, name);
+}
+
 char *config_key_advice(const struct config_key *keys, const char *name, unsigned sink_type)
 {
     if (!strcmp(name, "<<"))
         return xstrdup(
             "merge keys are not read: write the keys out, or use an alias (*name) as a whole value");
+    if (sink_type != CONFIG_OF_KAFKA && (strstr(name, "verify") || strstr(name, "insecure")))
+        return xstrdup("certificates are always verified; name the CA that signed the broker's in tls.ca");
+    const char *ours = our_name(keys, name, sink_type);
+    if (ours)
+        return xasprintf("here that is %s", ours);
+    if (sink_type == CONFIG_OF_MQTT && is_of_subscriptions(keys, name))
+        return xstrdup("it belongs to each of the subscriptions");
     const struct config_key *nearest = nearest_key(keys, name, sink_type);
     if (nearest)
         return xasprintf("did you mean %s?", nearest->name);

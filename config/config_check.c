@@ -1,8 +1,12 @@
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "config/config_read.h"
+#include "src/base/cleanup.h"
 
+#define PATH_LENGTH_SHOWN_MAX 800
 #define NODE_LENGTH_MAX       64
 #define NAME_LENGTH_MAX       64
 #define STORE_PATH_LENGTH_MAX 3000 /* what lies below still has to fit into PATH_MAX */
@@ -51,6 +55,16 @@ static bool path_is_within(const char *path, const char *directory)
 {
     size_t n = path_length(directory);
     return !strncmp(path, directory, n) && (path[n] == '/' || !path[n]);
+}
+
+void config_check_readable(struct config_reader *r, struct yaml_position at, const struct config_place *place,
+                           const char *path)
+{
+    char quoted[PATH_LENGTH_SHOWN_MAX];
+    _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    if (fd < 0)
+        config_report(r, at, place, "%s can't be read: %s; name a file that Varve's user may read",
+                      config_quote_up_to(config_shown(r->cfg, path), quoted, sizeof quoted), strerror(errno));
 }
 
 bool config_check_absolute(struct config_reader *r, const struct config_place *place, struct yaml_position at,
@@ -112,6 +126,9 @@ static void check_spools(struct config_reader *r, const struct config_place *fil
             config_report(r, at, &place, "lies in one place with rejects.path; give each its own directory");
         for (size_t j = 0; j < i; j++) {
             const char *other = cfg->sinks[j].mqtt.spool_path;
+            const char *other_name = cfg->sinks[j].name;
+            if (other_name && !strcmp(other_name, cfg->sinks[i].name))
+                continue; /* the names are said to be equal */
             if (other && (path_is_within(path, other) || path_is_within(other, path)))
                 config_report(r, at, &place, "lies in one place with that of sinks[%zu]; give each its own",
                               j);

@@ -1,14 +1,10 @@
-#include <errno.h>
-#include <fcntl.h>
 #include <regex.h>
 #include <string.h>
 
 #include "config/config_read.h"
 #include "config/config_values.h"
-#include "src/base/cleanup.h"
 
-#define TOPIC_LENGTH_MAX      249 /* Kafka's own */
-#define PATH_LENGTH_SHOWN_MAX 800
+#define TOPIC_LENGTH_MAX 249 /* Kafka's own */
 
 /* The position of a list's i-th item. */
 static struct yaml_position item_position(const struct yaml_node *sink, const char *key, size_t i)
@@ -151,16 +147,6 @@ static void check_source(struct config_reader *r, const struct config_place *sin
     else if (!topics && !partitions)
         config_report(r, node->position, &at,
                       "missing; write topics: [metrics], or partitions: {metrics: [0, 1]}");
-}
-
-void config_check_readable(struct config_reader *r, struct yaml_position at, const struct config_place *place,
-                           const char *path)
-{
-    char quoted[PATH_LENGTH_SHOWN_MAX];
-    _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-    if (fd < 0)
-        config_report(r, at, place, "%s can't be read: %s; name a file that Varve's user may read",
-                      config_quote_up_to(config_shown(r->cfg, path), quoted, sizeof quoted), strerror(errno));
 }
 
 static bool is_file_property(const char *key)

@@ -101,6 +101,20 @@ static void check_session(struct config_reader *r, const struct config_place *si
                       "isn't a number of whole seconds; write it as in 30s");
 }
 
+/* What only version 5 has a word for. */
+static void check_version(struct config_reader *r, const struct config_place *sink,
+                          const struct config_mqtt *mqtt, const struct yaml_node *node)
+{
+    static const char *const keys[] = {"receive_maximum", "session_expiry"};
+    for (size_t i = 0; mqtt->version == CONFIG_MQTT_3_1_1 && i < sizeof keys / sizeof keys[0]; i++) {
+        struct config_place at = {.parent = sink, .name = keys[i]};
+        if (yaml_node_get(node, keys[i]))
+            config_report(r, config_position_of(node, keys[i]), &at,
+                          "given with version 3.1.1, which can't tell it to the broker; leave it out: the "
+                          "broker's own settings count");
+    }
+}
+
 static void check_credentials(struct config_reader *r, const struct config_place *sink,
                               const struct config_mqtt *mqtt, const struct yaml_node *node)
 {
@@ -143,6 +157,36 @@ static void check_tls(struct config_reader *r, const struct config_place *sink,
     }
 }
 
+/* Whether a text refers to what # of the filter matched. */
+static bool refers_to_rest(const char *text)
+{
+    for (; text && *text; text++) {
+        if (*text != '$')
+            continue;
+        if (text[1] == '#' || !strncmp(text + 1, "{#}", 3))
+            return true;
+        text += text[1] == '$';
+    }
+    return false;
+}
+
+static void check_rest(struct config_reader *r, const struct config_place *subscription,
+                       const struct config_subscription *s, const struct yaml_node *node)
+{
+    struct config_place labels = {.parent = subscription, .name = "labels"};
+    size_t len = strlen(s->filter);
+    if (len && s->filter[len - 1] == '#')
+        return;
+    for (size_t i = 0; i < s->labels.count; i++) {
+        struct config_place at = {.parent = &labels, .name = s->labels.items[i].name};
+        if (refers_to_rest(s->labels.items[i].value))
+            config_report(
+                r, config_position_of(yaml_node_get(node, labels.name), at.name), &at,
+                "$# is what # of the filter matches, and this filter has none; write $topic for all "
+                "of the topic");
+    }
+}
+
 static void check_filters(struct config_reader *r, const struct config_place *sink, struct config_mqtt *mqtt,
                           const struct yaml_node *node)
 {
@@ -163,6 +207,7 @@ static void check_filters(struct config_reader *r, const struct config_place *si
             continue;
         }
         s->captures_max = config_filter_captures(s->filter);
+        check_rest(r, &item, s, items->items[i]);
         for (size_t j = 0; j < i; j++) {
             const char *other = mqtt->subscriptions[j].filter;
             if (other && config_filter_check(other, NULL) == 0 && config_filter_overlap(s->filter, other))
@@ -186,6 +231,8 @@ static void check_spool_size(struct config_reader *r, const struct config_place 
     struct config_place at = {.parent = &spool, .name = "max_size"};
     const struct yaml_node *mapping = yaml_node_get(node, spool.name);
     char least[CONFIG_VALUE_TEXT_MAX], size[CONFIG_VALUE_TEXT_MAX];
+    if (mapping && mapping->kind != YAML_KIND_MAPPING)
+        return;
     if (mqtt->spool_max_size_bytes >= 4 * mqtt->max_packet_size_bytes)
         return;
     config_report(r, config_position_of(mapping ? mapping : node, at.name), &at,
@@ -200,6 +247,7 @@ void config_check_mqtt_sink(struct config_reader *r, const struct config_place *
     struct config_mqtt *mqtt = &sink->mqtt;
     bool tls = true; /* of a broker that isn't one, no more is said */
     check_broker(r, place, mqtt, node, &tls);
+    check_version(r, place, mqtt, node);
     check_session(r, place, mqtt, node);
     check_credentials(r, place, mqtt, node);
     check_tls(r, place, mqtt, node, tls);

@@ -44,6 +44,7 @@ void config_check_payload(struct config_reader *r, const struct config_place *pl
                           const struct config_json *json, size_t captures_max, const struct yaml_node *node)
 {
     const struct yaml_node *json_node = yaml_node_get(node, "json");
+    const struct yaml_node *precision = yaml_node_get(node, "precision");
     bool is_json = format && !strcmp(format, "json");
     check_labels(r, place, type, labels, captures_max, node);
     if (is_json) {
@@ -53,5 +54,11 @@ void config_check_payload(struct config_reader *r, const struct config_place *pl
         config_report(r, json_node->position, &at,
                       "given with format %s, which doesn't look at it; write format: json, or leave it out",
                       format);
+    }
+    bool has_unit = precision && precision->kind == YAML_KIND_SCALAR && strcmp(precision->text, "auto") != 0;
+    if (format && has_unit && strcmp(format, "influx") != 0) {
+        struct config_place at = {.parent = place, .name = "precision"};
+        config_report(r, precision->position, &at, "given with format %s, which doesn't look at it; %s",
+                      format, is_json ? "write json: {time_format: ...}" : "leave it out");
     }
 }

@@ -77,8 +77,11 @@ void config_read_mapping(struct config_reader *r, const struct config_place *pla
         const struct yaml_node *value = yaml_node_get(node, key->name);
         void *dst = (char *)base + key->offset;
         if (value && yaml_node_is_null(value) && !key->children) {
-            config_report(r, value->position, &key_place, "has no value; write %s: %s, or leave the key out",
-                          key->name, config_key_example(key));
+            const char *example = config_key_example(key);
+            config_report(r, value->position, &key_place,
+                          "has no value%s; write %s: %s, or leave the key out",
+                          example && strchr(example, '#') ? " (a # that isn't quoted begins a comment)" : "",
+                          key->name, example);
             value = NULL;
         } else if (value || key->children) {
             /* A mapping all of whose keys are commented out reads as null: the same as an absent one. */
@@ -105,8 +108,8 @@ int config_read_submapping(struct config_reader *r, const struct config_place *p
     return 0;
 }
 
-/* One item of sinks. Of a type that isn't known or isn't built only that is said: the other keys depend on
- * it. */
+/* One item of sinks. Of a type that is missing, isn't known or isn't built only that is said: the other keys
+ * depend on it. */
 static void read_sink(struct config_reader *r, const struct config_place *place, const struct config_key *key,
                       const struct yaml_node *node, struct config_sink *sink)
 {
@@ -119,7 +122,12 @@ static void read_sink(struct config_reader *r, const struct config_place *place,
     const struct config_key *type_key = config_key_find(key->children, "type");
     const struct yaml_node *type = yaml_node_get(node, type_key->name);
     struct config_place at = {.parent = place, .name = type_key->name};
-    if (type && !yaml_node_is_null(type) && type_key->read(r, &at, type_key, type, &sink->type) < 0)
+    if (!type || yaml_node_is_null(type)) {
+        config_report(r, type ? type->position : node->position, &at,
+                      "missing; write type: kafka or type: mqtt");
+        return;
+    }
+    if (type_key->read(r, &at, type_key, type, &sink->type) < 0)
         return;
     config_read_mapping(r, place, key->children, node, node->position, 1U << sink->type, sink);
     if (sink->type == CONFIG_SINK_KAFKA)
@@ -134,10 +142,13 @@ int config_read_subscriptions(struct config_reader *r, const struct config_place
     struct config_mqtt *mqtt = dst;
     if (yaml_node_is_null(value))
         return config_report(r, value->position, place, "missing; write %s: %s", key->name, key->example);
-    if (value->kind != YAML_KIND_SEQUENCE || !value->count)
-        return config_report(
-            r, value->position, place, "%s where a list belongs; start each subscription with \"- filter: \"",
-            value->kind == YAML_KIND_SEQUENCE ? "an empty list" : yaml_node_kind_name(value));
+    if (value->kind != YAML_KIND_SEQUENCE)
+        return config_report(r, value->position, place,
+                             "%s where a list belongs; start each subscription with \"- filter: \"",
+                             yaml_node_kind_name(value));
+    if (!value->count)
+        return config_report(r, value->position, place,
+                             "the list is empty; start each subscription with \"- filter: \"");
     mqtt->subscriptions = xcalloc(value->count, sizeof *mqtt->subscriptions);
     mqtt->subscriptions_count = value->count;
     for (size_t i = 0; i < value->count; i++) {

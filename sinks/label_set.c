@@ -2,8 +2,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#define XXH_INLINE_ALL
-#include <xxhash.h>
 
 #include "sinks/message_text.h"
 #include "src/base/alloc.h"
@@ -133,7 +131,6 @@ void label_set_render(const struct label_set *set, const struct message *m, stru
         return;
     rendered->of = set;
     rendered->count = 0;
-    rendered->hash = 0;
     buffer_clear(&rendered->bytes);
     if (!set || !set->count)
         return;
@@ -141,5 +138,4 @@ void label_set_render(const struct label_set *set, const struct message *m, stru
     for (size_t i = 0; i < set->count; i++)
         append_label(&rendered->bytes, &set->labels[i], m);
     point_labels(set, rendered);
-    rendered->hash = XXH3_64bits(rendered->bytes.data, rendered->bytes.len);
 }

@@ -36,14 +36,13 @@ enum label_scope label_set_scope(const struct label_set *set);
 /* Whether message.header is ever asked: else a transport needn't parse headers. */
 bool label_set_needs_headers(const struct label_set *set);
 
-/* Labels of one message. hash and bytes name the combination: series caches are keyed by them beside the
- * payload's own key. A zeroed struct holds none. */
+/* Labels of one message. bytes name the combination: series caches are keyed by them and the payload's own
+ * key. A zeroed struct holds none. */
 struct rendered_labels {
     struct label *labels; /* point into bytes and into the set */
     size_t count, capacity;
     struct buffer bytes; /* how many labels the set has, then their names and values, each after its length:
                           * so none is the start of another. Empty for no set. */
-    uint64_t hash;       /* XXH3 of bytes; 0 for no set */
     const struct label_set *of;
 };
 void rendered_labels_release(struct rendered_labels *rendered);

@@ -135,6 +135,8 @@ static int add_by_name(struct compiler *c, const char *name, const char *end)
         r = add_reference(c, names[i].kind, names[i].reference, names[i].name);
         return r < 0 ? r : (int)len;
     }
+    if ((c->allowed & MESSAGE_PATH) && !end && (*name == '.' || *name == '['))
+        return error_set(c->reterr, ERR_INVALID, "a path stands in braces here, as in ${$.type}");
     len = strcspn(name, "$}/ ");
     return error_set(c->reterr, ERR_INVALID, "$%.*s is no reference; known are %s",
                      (int)(len > 40 ? 40 : len), name, known);

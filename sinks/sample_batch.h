@@ -2,7 +2,7 @@
  * What a decoder makes of one message: samples grouped by the series key that they share.
  *
  * A group is what has to be looked up once: an influx line (measurement and tag set), a remote-write time
- * series. Its key is raw payload bytes, hashed once; each sample adds a field name to it (empty where a
+ * series. Its key is raw payload bytes; each sample adds a field name to it (empty where a
  * format has none). All pointers borrow from the payload, or from the batch's own scratch where a decoder had
  * to rewrite bytes: they live until the batch is cleared or the payload is given back.
  *
@@ -33,7 +33,6 @@ struct sample {
 
 struct sample_group {
     struct span key;      /* raw bytes that name the series, equal for equal series of one producer */
-    uint64_t key_hash;    /* XXH3 of key */
     size_t first_sample;  /* index into samples */
     size_t samples_count; /* at least 1 */
 };

@@ -12,8 +12,8 @@
 
 static void print_help(const struct cmd_check_wiring *wiring)
 {
-    const char *connect_usage = wiring->kafka_connect ? " [--connect]" : "";
-    const char *connect_line = wiring->kafka_connect ? "      --connect       also reach each broker\n" : "";
+    const char *connect_usage = wiring->connect ? " [--connect]" : "";
+    const char *connect_line = wiring->connect ? "      --connect       also reach each broker\n" : "";
     printf("Usage: varve check [-c FILE]%s\n"
            "\n"
            "Reads the configuration and says what it means.\n"
@@ -37,7 +37,7 @@ static int connect_sinks(const struct config *cfg, const struct cmd_check_wiring
         const char *name = config_shown(cfg, sink->name);
         struct buffer found = {0};
         struct error err = {0};
-        if (wiring->kafka_connect(sink, cfg->node, CONNECT_TIMEOUT_MS, &found, &err) == 0) {
+        if (wiring->connect(sink, cfg->node, CONNECT_TIMEOUT_MS, &found, &err) == 0) {
             printf("  %-19s %s\n", name, buffer_cstr(&found));
         } else {
             fprintf(stderr, "varve check: sink %s: %s\n", name, err.message);
@@ -95,7 +95,7 @@ int cmd_check_run(int argc, char **argv, const struct cmd_check_wiring *wiring)
     }
     if (optind < argc)
         return command_wrong_usage("check", "an argument too many");
-    if (connect && !wiring->kafka_connect)
+    if (connect && !wiring->connect)
         return command_wrong_usage("check", "--connect is not built yet in this version");
     return check(path, connect, wiring);
 }
@@ -103,6 +103,6 @@ int cmd_check_run(int argc, char **argv, const struct cmd_check_wiring *wiring)
 int cmd_check(int argc, char **argv)
 {
     static const struct cmd_check_wiring wiring = {.hooks = &sink_factory_config_hooks,
-                                                   .kafka_connect = sink_factory_connect};
+                                                   .connect = sink_factory_connect};
     return cmd_check_run(argc, argv, &wiring);
 }

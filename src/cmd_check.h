@@ -15,8 +15,8 @@ struct cmd_check_wiring {
     /* Reaches each broker of a sink, within timeout_ms, and appends to *found what there is ("3 brokers,
      * topic metrics with 4 partitions"), without a line end. ERR_IO names the broker that doesn't answer.
      * node is the configuration's. NULL: not built in; --connect is then refused and left out of the help. */
-    int (*kafka_connect)(const struct config_sink *sink, const char *node, int64_t timeout_ms,
-                         struct buffer *found, struct error *reterr);
+    int (*connect)(const struct config_sink *sink, const char *node, int64_t timeout_ms, struct buffer *found,
+                   struct error *reterr);
 };
 
 /* cmd_check (src/commands.h) with other wiring, for tests. Returns the exit code: EXIT_CLEAN; EXIT_BAD_CONFIG

@@ -196,18 +196,12 @@ static struct span key_with_extra(struct intake_worker *w, struct span key)
     return span_of((const char *)w->key.data, w->key.len);
 }
 
-static uint64_t hash_with_extra(const struct intake_worker *w, uint64_t key_hash)
-{
-    return w->extra ? key_hash ^ (w->extra->hash * UINT64_C(0x9e3779b97f4a7c15)) : key_hash;
-}
-
 static uint64_t add_group(struct intake_worker *w, const struct sample_group *group,
                           const struct sample *samples, int64_t record_time_ms)
 {
     uint64_t added = 0;
     struct span cache_key = w->extra ? key_with_extra(w, group->key) : group->key;
-    uint64_t hash = hash_with_extra(w, group->key_hash);
-    struct series_entry *e = series_cache_entry(&w->cache, cache_key, hash, group->samples_count);
+    struct series_entry *e = series_cache_entry(&w->cache, cache_key, group->samples_count);
     for (size_t i = 0; i < group->samples_count; i++) {
         const struct sample *s = &samples[i];
         int64_t timestamp_ms = s->timestamp_ms == TIMESTAMP_NONE ? record_time_ms : s->timestamp_ms;
@@ -241,12 +235,8 @@ static void deliver(struct intake *in, struct intake_worker *w, const struct sam
     w->extra = extra && extra->bytes.len ? extra : NULL;
     uint64_t added = 0;
     const struct sample_group *groups = batch->groups;
-    size_t count = batch->groups_count;
-    for (size_t i = 0; i < count; i++) {
-        if (i + 1 < count)
-            series_cache_prefetch(&w->cache, hash_with_extra(w, groups[i + 1].key_hash));
+    for (size_t i = 0; i < batch->groups_count; i++)
         added += add_group(w, &groups[i], batch->samples + groups[i].first_sample, record_time_ms);
-    }
     counter_add(&w->counters->rows, added);
     if (batch->dropped_nan)
         reason_add(&w->counters->dropped, reason_index(&w->counters->dropped, "nan"), batch->dropped_nan);

@@ -143,8 +143,24 @@ static struct series_entry *add_entry(struct series_cache *c, struct span key, u
     return e;
 }
 
-struct series_entry *series_cache_entry(struct series_cache *c, struct span key, uint64_t key_hash,
-                                        size_t fields_expected)
+uint64_t series_cache_hash(struct span key)
+{
+    return XXH3_64bits(key.data, key.len);
+}
+
+/* From now on it's expected after the one before it. */
+static struct series_entry *follow(struct series_cache *c, struct series_entry *e)
+{
+    uint32_t number = (uint32_t)(e - c->entries) + 1;
+    if (c->latest)
+        c->entries[c->latest - 1].follower = number;
+    c->latest = number;
+    c->expected = e->follower;
+    return e;
+}
+
+struct series_entry *series_cache_look_up(struct series_cache *c, struct span key, uint64_t key_hash,
+                                          size_t fields_expected)
 {
     if (__builtin_expect(c->is_over, 0))
         series_cache_clear(c);
@@ -156,9 +172,9 @@ struct series_entry *series_cache_entry(struct series_cache *c, struct span key,
             continue;
         struct series_entry *e = &c->entries[cell->entry - 1];
         if (memcmp(c->keys.data + e->key_offset, key.data, key.len) == 0)
-            return e;
+            return follow(c, e);
     }
-    return add_entry(c, key, key_hash, fields_expected);
+    return follow(c, add_entry(c, key, key_hash, fields_expected));
 }
 
 /* --- field names --- */

@@ -1,10 +1,13 @@
 /*
  * What one worker knows of the series that it has seen: raw key bytes -> entry -> a slot per field.
  *
- * A line-protocol line is looked up once by the hash of its key; its fields are then walked in the order in
- * which they came last time. Each slot remembers which slot followed it, so any order that repeats (also one
- * that cycles through several lines of one key) is predicted after one pass; what isn't predicted is searched
- * for nearby, and in entries with many fields through a hash table, so that no payload makes it quadratic.
+ * A line-protocol line, or a series of a remote write request, is looked up once. Producers send the same
+ * keys in the same order again and again, and each entry remembers which one followed it: a key that is the
+ * expected one costs a comparison; any other is hashed and looked up. Its fields are then walked in the order
+ * in which they came last time. Each slot remembers which slot followed it, so any order that repeats (also
+ * one that cycles through several lines of one key) is predicted after one pass; what isn't predicted is
+ * searched for nearby, and in entries with many fields through a hash table, so that no payload makes it
+ * quadratic.
  *
  *   table: hash, entry index    entries: key, slots [first, first + count)    slots: field, series, days
  *
@@ -44,7 +47,8 @@ struct series_entry {
     uint32_t key_len;
     uint32_t first; /* into slots */
     uint32_t count, capacity;
-    uint32_t last; /* the slot that was found last, relative to first */
+    uint32_t last;     /* the slot that was found last, relative to first */
+    uint32_t follower; /* index + 1 of the entry that was looked up after this one last time; 0: none */
 };
 
 struct series_cache {
@@ -56,6 +60,7 @@ struct series_cache {
     uint32_t table_mask;
     struct series_entry *entries;
     size_t entries_count, entries_capacity;
+    uint32_t latest, expected; /* index + 1 of the entry looked up last, and of its follower; 0: none */
     struct series_slot *slots;
     size_t slots_count, slots_capacity;
     struct buffer keys;   /* the bytes of keys */
@@ -94,10 +99,26 @@ void series_cache_clear(struct series_cache *c);
 /* Bytes allocated. */
 uint64_t series_cache_bytes(const struct series_cache *c);
 
-/* The entry of a key whose XXH3 is key_hash, made if there's none, with room for fields_expected slots. It
- * may empty the cache first when that is over its limit. Valid until the next call. */
-struct series_entry *series_cache_entry(struct series_cache *c, struct span key, uint64_t key_hash,
-                                        size_t fields_expected);
+/* For series_cache_entry: a key that wasn't the expected one, and its hash. */
+struct series_entry *series_cache_look_up(struct series_cache *c, struct span key, uint64_t key_hash,
+                                          size_t fields_expected);
+uint64_t series_cache_hash(struct span key);
+
+/* The entry of a key, made if there's none, with room for fields_expected slots. It may empty the cache first
+ * when that is over its limit. Valid until the next call. */
+static inline struct series_entry *series_cache_entry(struct series_cache *c, struct span key,
+                                                      size_t fields_expected)
+{
+    if (c->expected && !c->is_over) {
+        struct series_entry *e = &c->entries[c->expected - 1];
+        if (e->key_len == key.len && memcmp(c->keys.data + e->key_offset, key.data, key.len) == 0) {
+            c->latest = c->expected;
+            c->expected = e->follower;
+            return e;
+        }
+    }
+    return series_cache_look_up(c, key, series_cache_hash(key), fields_expected);
+}
 
 /* Adds a slot for a field that series_cache_slot didn't find; its days are DAY_NONE. Invalidates slot
  * pointers. */
@@ -156,12 +177,6 @@ static inline struct series_slot *series_cache_slot(struct series_cache *c, stru
         return &slots[expected];
     }
     return series_cache_search(c, e, field, expected);
-}
-
-/* Brings the table cell of the next group's hash near. */
-static inline void series_cache_prefetch(const struct series_cache *c, uint64_t key_hash)
-{
-    __builtin_prefetch(&c->table[(uint32_t)key_hash & c->table_mask]);
 }
 
 static inline bool series_slot_has_day(const struct series_slot *slot, int32_t day)

@@ -130,14 +130,14 @@ with_kafka_options(const struct config_sink *s, const char *node, const struct s
     return r;
 }
 
-struct new_kafka {
+struct new_sink {
     struct sink **ret;
     struct intake *intake;
 };
 
 static int use_for_sink(const struct kafka_sink_options *options, void *context, struct error *reterr)
 {
-    struct new_kafka *n = context;
+    struct new_sink *n = context;
     return kafka_sink_new(n->ret, options, n->intake, reterr);
 }
 
@@ -152,7 +152,7 @@ static int new_kafka(struct sink **ret, const struct config *cfg, const struct c
                      const struct source_meaning *meaning, struct intake *intake, struct error *reterr)
 {
     return with_kafka_options(s, cfg->node, meaning, ret ? use_for_sink : use_for_check,
-                              &(struct new_kafka){ret, intake}, reterr);
+                              &(struct new_sink){ret, intake}, reterr);
 }
 
 static enum mqtt_retained retained(enum config_retained r)
@@ -168,9 +168,11 @@ static enum mqtt_retained retained(enum config_retained r)
     abort();
 }
 
-/* The same for MQTT. */
-static int new_mqtt(struct sink **ret, const struct config_sink *s, const struct source_meaning *meanings,
-                    struct intake *intake, struct error *reterr)
+/* The same for MQTT. meanings: one a subscription; NULL where nobody will decode. */
+static int with_mqtt_options(const struct config_sink *s, const struct source_meaning *meanings,
+                             int (*use)(const struct mqtt_sink_options *options, void *context,
+                                        struct error *reterr),
+                             void *context, struct error *reterr)
 {
     const struct config_mqtt *m = &s->mqtt;
     struct mqtt_subscription_options *subscriptions =
@@ -182,8 +184,8 @@ static int new_mqtt(struct sink **ret, const struct config_sink *s, const struct
             .filter = sub->filter,
             .qos = sub->qos,
             .decoder = decoder_find(sub->format),
-            .decode = {.precision = precision(sub->precision), .json = meanings[i].json},
-            .labels = meanings[i].labels,
+            .decode = {.precision = precision(sub->precision), .json = meanings ? meanings[i].json : NULL},
+            .labels = meanings ? meanings[i].labels : NULL,
             .timestamp_from_record = sub->timestamp_from == CONFIG_TIMESTAMP_RECORD,
         };
         if (!subscriptions[i].decoder)
@@ -211,9 +213,28 @@ static int new_mqtt(struct sink **ret, const struct config_sink *s, const struct
         .subscriptions_count = m->subscriptions_count,
     };
     if (r == 0)
-        r = ret ? mqtt_sink_new(ret, &options, intake, reterr) : mqtt_options_check(&options, reterr);
+        r = use(&options, context, reterr);
     free(subscriptions);
     return r;
+}
+
+static int use_mqtt_for_sink(const struct mqtt_sink_options *options, void *context, struct error *reterr)
+{
+    struct new_sink *n = context;
+    return mqtt_sink_new(n->ret, options, n->intake, reterr);
+}
+
+static int use_mqtt_for_check(const struct mqtt_sink_options *options, void *context, struct error *reterr)
+{
+    (void)context;
+    return mqtt_options_check(options, reterr);
+}
+
+static int new_mqtt(struct sink **ret, const struct config_sink *s, const struct source_meaning *meanings,
+                    struct intake *intake, struct error *reterr)
+{
+    return with_mqtt_options(s, meanings, ret ? use_mqtt_for_sink : use_mqtt_for_check,
+                             &(struct new_sink){ret, intake}, reterr);
 }
 
 static int compile_meanings(struct meanings **ret, const struct config_sink *s, struct error *reterr)
@@ -282,24 +303,28 @@ const struct config_hooks sink_factory_config_hooks = {
     .sink_check = check_sink,
 };
 
-struct connect_kafka {
+struct connect {
     int64_t timeout_ms;
     struct buffer *found;
 };
 
 static int use_for_connect(const struct kafka_sink_options *options, void *context, struct error *reterr)
 {
-    struct connect_kafka *c = context;
+    struct connect *c = context;
     return kafka_connect_check(options, c->timeout_ms, c->found, reterr);
+}
+
+static int use_mqtt_for_connect(const struct mqtt_sink_options *options, void *context, struct error *reterr)
+{
+    struct connect *c = context;
+    return mqtt_connect_check(options, c->timeout_ms, c->found, reterr);
 }
 
 int sink_factory_connect(const struct config_sink *sink, const char *node, int64_t timeout_ms,
                          struct buffer *found, struct error *reterr)
 {
-    if (sink->type != CONFIG_SINK_KAFKA) {
-        buffer_append_str(found, "an MQTT broker: not asked in this version");
-        return 0;
-    }
-    struct connect_kafka c = {timeout_ms, found};
+    struct connect c = {timeout_ms, found};
+    if (sink->type == CONFIG_SINK_MQTT)
+        return with_mqtt_options(sink, NULL, use_mqtt_for_connect, &c, reterr);
     return with_kafka_options(sink, node, &(struct source_meaning){0}, use_for_connect, &c, reterr);
 }

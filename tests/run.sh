@@ -51,15 +51,26 @@ step install       quick release 120  "cmake --install, and the program it puts 
 step quickstart    quick release 300  "the quick start with MQTT, a kill -9 in it" sh config/quickstart.sh --varve @BUILD@/src/varve --seconds 8
 step quickstart-kafka quick release 300 "the same with Kafka"   sh config/quickstart.sh --kafka --varve @BUILD@/src/varve --seconds 8
 step systemd       full  release 600  "varve.service under a real systemd, as installed" bash tests/real/systemd/run.sh @BUILD@
+step fallback      quick -       600  "without paho's static library: it builds, takes messages, and says what isn't covered" check_fallback
 # Against real servers. A new one is a line here.
 step influx        quick asan    600  "influx decoder beside stock VictoriaMetrics, under ASan" influx_oracle @BUILD@ 2000
 step influx-long   full  dev     3600 "the same with 50,000 groups of lines"       influx_oracle @BUILD@ 50000
 step decoders      quick asan    600  "remote write and JSON lines beside stock VictoriaMetrics, under ASan" decode_oracle @BUILD@ 1000
 step decoders-long full  dev     3600 "the same with 20,000 payloads of each"      decode_oracle @BUILD@ 20000
+step formats       quick asan    300  "every format over Kafka and MQTT, in each compression; stock VictoriaMetrics is the judge, under ASan" \
+                                                     @PYTHON@ tests/real/formats.py --build @BUILD@
 step e2e           quick release 900  "1,000,000 samples from Kafka; stock VictoriaMetrics opens the store" \
                                                      @PYTHON@ tests/real/e2e.py --build @BUILD@ --samples 1000000
 step e2e-asan      quick asan    900  "the same with 50,000 under ASan"  @PYTHON@ tests/real/e2e.py --build @BUILD@ --samples 50000
 step e2e-tsan      quick tsan    900  "the same with 50,000 under TSan"  @PYTHON@ tests/real/e2e.py --build @BUILD@ --samples 50000
+step mqtt-e2e      quick release 900  "500,000 messages from an MQTT broker; stock VictoriaMetrics opens the store" \
+                                                     @PYTHON@ tests/real/mqtt_e2e.py --build @BUILD@ --messages 500000
+step mqtt-e2e-asan quick asan    900  "the same with 20,000 under ASan"  @PYTHON@ tests/real/mqtt_e2e.py --build @BUILD@ --messages 20000 --topics 500
+step mqtt-e2e-tsan full  tsan    900  "the same with 20,000 under TSan"  @PYTHON@ tests/real/mqtt_e2e.py --build @BUILD@ --messages 20000 --topics 500
+step mqtt-e2e-long full  release 3600 "the same with 1,000,000 over 4,000 topics" \
+                                                     @PYTHON@ tests/real/mqtt_e2e.py --build @BUILD@ --messages 1000000 --topics 4000
+step mqtt-hivemq   full  release 900  "the same with another broker, HiveMQ CE: 50,000 messages" \
+                                                     @PYTHON@ tests/real/mqtt_e2e.py --build @BUILD@ --broker hivemq --messages 50000 --topics 1000
 step kill          quick release+dev 900 "kill -9 at random moments and at each step of a commit" \
                                                      @PYTHON@ tests/real/kill.py --build @BUILD@ --fault-build @ROOT@/dev --kills 3
 step kill-long     full  release+dev 3600 "the same, 30 times"  @PYTHON@ tests/real/kill.py --build @BUILD@ --fault-build @ROOT@/dev --kills 30
@@ -100,6 +111,10 @@ step bad-input-asan full asan    1200 "the same under ASan"     @PYTHON@ tests/r
 step mqtt          quick dev     300  "the MQTT sink against a real mosquitto"       bash tests/real/mqtt/traps.sh @BUILD@
 step mqtt-asan     full  asan    600  "the same under ASan"       bash tests/real/mqtt/traps.sh @BUILD@
 step mqtt-tsan     full  tsan    600  "the same under TSan"       bash tests/real/mqtt/traps.sh @BUILD@
+step mqtt-fallback full  nohold  600  "the same without paho's static library"     bash tests/real/mqtt/traps.sh @BUILD@
+step unit-fallback full  nohold  600  "unit tests in that build"                   unit nohold
+step tls           quick release 180  "certificates and passwords, refused and not, at real brokers" \
+                                                     @PYTHON@ tests/real/tls.py --build @BUILD@
 step kafka         quick dev     900  "the Kafka sink against real brokers"        bash tests/real/kafka/traps.sh @BUILD@
 step harness       full  release 900  "the harness finds what is different, and nothing else" \
                                                      @PYTHON@ tests/real/harness_check.py --build @BUILD@
@@ -109,7 +124,7 @@ step bench-mqtt    full  release 3600 "MQTT beside a bare subscriber: at least 0
 step bench-open    full  release 3600 "a million series and 1,000 parts: ready within 2 s" sh tests/bench/run.sh open --build @BUILD@
 
 # Steps that mostly wait (for groups to form, brokers to start, times to run out): the last to run, LANES of them at a time.
-BESIDE="kafka mqtt snapshot delete full-disk broker-away bad-input kill powercut"
+BESIDE="kafka mqtt tls formats quickstart quickstart-kafka snapshot delete full-disk broker-away bad-input kill mqtt-kill powercut mqtt-powercut"
 LANES=2
 
 # ---------------------------------------------------------------- what the steps call
@@ -157,6 +172,11 @@ check_install() {
   local rc=$?
   rm -rf "$to"
   return $rc
+}
+
+check_fallback() {
+  cmake --preset nohold -B "$BUILD_ROOT/nohold" && cmake --build "$BUILD_ROOT/nohold" -j "$JOBS" --target varve test_mqtt_receive &&
+    "$BUILD_ROOT/nohold/tests/unit/sinks/mqtt/test_mqtt_receive" && "$BUILD_ROOT/nohold/src/varve" version | grep "a power loss isn't covered"
 }
 
 # ---------------------------------------------------------------- arguments
@@ -232,7 +252,7 @@ fi
 # ---------------------------------------------------------------- running
 PASSED=0 FAILED=0 FAILED_STEPS=() BEGIN=$SECONDS
 declare -A BUILT=()
-export -f build unit fetch_testbed influx_oracle decode_oracle check_install
+export -f build unit fetch_testbed influx_oracle decode_oracle check_install check_fallback
 export BUILD_ROOT JOBS WORK
 
 clear_up_after() { # NAME: ends and removes what a step has left; prints what that was

@@ -27,8 +27,8 @@ struct decoder {
     const char *name; /* as in `format:` */
 
     /* Fills an empty batch from m->payload, which isn't changed and isn't NUL-terminated; an empty one is
-     * DECODE_OK without samples. *ret_reason is static text, short, lower case with _: a label value of
-     * varve_rejected_total. */
+     * DECODE_OK without samples (but no number, to `value`). *ret_reason is static text, short, lower case
+     * with _: a label value of varve_rejected_total. */
     enum decode_result (*decode)(const struct decode_options *options, const struct message *m,
                                  struct sample_batch *batch, const char **ret_reason);
 

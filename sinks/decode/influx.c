@@ -36,8 +36,6 @@
 #if defined(__SSE2__)
 #include <emmintrin.h>
 #endif
-#define XXH_INLINE_ALL
-#include <xxhash.h>
 
 #include "sinks/decode/number.h"
 #include "src/base/alloc.h"
@@ -335,7 +333,6 @@ static const char *decode_line(struct decoding *d, const char *line, const char 
         GROW(batch->groups, batch->groups_count, batch->groups_capacity);
     batch->groups[batch->groups_count++] = (struct sample_group){
         .key = span_of(line, (size_t)(space - line)),
-        .key_hash = XXH3_64bits(line, (size_t)(space - line)),
         .first_sample = first,
         .samples_count = batch->samples_count - first,
     };

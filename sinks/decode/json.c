@@ -24,8 +24,6 @@
 
 #include <stdio.h>
 #include <string.h>
-#define XXH_INLINE_ALL
-#include <xxhash.h>
 
 #include "sinks/decode/json_mapping.h"
 #include "sinks/decode/json_reader.h"
@@ -388,7 +386,6 @@ static const char *end_reading(struct decoding *d, size_t first)
     GROW(batch->groups, batch->groups_count, batch->groups_capacity);
     batch->groups[batch->groups_count++] = (struct sample_group){
         .key = span_of((const char *)(uintptr_t)start, len),
-        .key_hash = XXH3_64bits(batch->scratch.data + start, len),
         .first_sample = first,
         .samples_count = batch->samples_count - first,
     };

@@ -121,6 +121,10 @@ static int compile_labels(struct json_mapping *m, const struct json_mapping_text
         for (size_t j = 0; j < i && r == 0; j++)
             if (strcmp(text->labels[j].name, label->name) == 0)
                 r = error_set(reterr, ERR_INVALID, "given twice; keep one");
+        if (r == 0 && *label->path != '$')
+            r = error_set(
+                reterr, ERR_INVALID,
+                "a path starts with $, as in $.device.id; a fixed text goes into the labels beside format");
         if (r == 0) {
             target.name = xstrdup(label->name);
             r = compile_value(m, label->path, target, reterr);

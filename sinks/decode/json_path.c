@@ -96,7 +96,12 @@ static const char *compile(struct json_path *path, const char *p, struct error *
         } else if (*p == '[') {
             p = compile_bracketed(path, p + 1, reterr);
         } else {
-            error_set(reterr, ERR_INVALID, "neither . nor [ after a step; %s", right);
+            error_set(reterr, ERR_INVALID,
+                      path->count
+                          ? "neither . nor [ after a step; %s"
+                          : "neither . nor [ after $, as in a path, and references such as $1 aren't read "
+                            "here; %s",
+                      right);
             return NULL;
         }
     }

@@ -20,8 +20,6 @@
 
 #include <math.h>
 #include <string.h>
-#define XXH_INLINE_ALL
-#include <xxhash.h>
 
 #include "sinks/decode/json_reader.h"
 #include "sinks/decode/number.h"
@@ -227,7 +225,6 @@ static const char *decode_line(const char *line, const char *end, struct sample_
         GROW(batch->groups, batch->groups_count, batch->groups_capacity);
     batch->groups[batch->groups_count++] = (struct sample_group){
         .key = span_of(key, key_len),
-        .key_hash = XXH3_64bits(key, key_len),
         .first_sample = first,
         .samples_count = batch->samples_count - first,
     };

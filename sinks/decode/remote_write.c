@@ -85,18 +85,24 @@ bool remote_write_read_label(struct protobuf_bytes message, struct span *ret_nam
     return true;
 }
 
-static inline bool check_label(struct protobuf_bytes message)
+static bool check_label(struct protobuf_bytes message)
 {
-    const uint8_t *p = message.p;
-    size_t len = (size_t)(message.end - p);
-    if (len >= 4 && p[0] == TAG(LABEL_NAME, PROTOBUF_LEN) && p[1] < 0x80 && len >= (size_t)p[1] + 4) {
-        const uint8_t *value = p + 2 + p[1];
-        if (value[0] == TAG(LABEL_VALUE, PROTOBUF_LEN) && value[1] < 0x80 &&
-            value + 2 + value[1] == message.end)
-            return true;
-    }
-    struct span name, text;
-    return remote_write_read_label(message, &name, &text);
+    struct span name, value;
+    return remote_write_read_label(message, &name, &value);
+}
+
+/* The end of a label field as encoders write it: the label's tag and length, then those of the name, the
+ * name, those of the value, the value; each length in one byte. NULL: it isn't there, or looks otherwise. */
+static inline const uint8_t *skip_plain_label(const uint8_t *p, const uint8_t *end)
+{
+    if (end - p < 6 ||
+        (get_le32(p) & 0x80ff80ff) != (TAG(SERIES_LABEL, PROTOBUF_LEN) | TAG(LABEL_NAME, PROTOBUF_LEN) << 16))
+        return NULL;
+    unsigned len = p[1], name_len = p[3];
+    if (len < name_len + 4 || (size_t)(end - p) < len + 2)
+        return NULL;
+    unsigned value_head = TAG(LABEL_VALUE, PROTOBUF_LEN) | (len - name_len - 4) << 8;
+    return get_le16(p + 4 + name_len) == value_head ? p + 2 + len : NULL;
 }
 
 int remote_write_labels(const struct decode_options *options, struct span key, struct span field,
@@ -227,6 +233,8 @@ static bool decode_series(struct protobuf_bytes message, struct sample_batch *ba
     bool samples = false, histograms = false;
     const uint8_t *start = message.p;
     struct protobuf_bytes data;
+    for (const uint8_t *next = start; next; next = skip_plain_label(next, message.end))
+        message.p = next;
     while (read_short_field(&message, TAG(SERIES_LABEL, PROTOBUF_LEN), &data))
         if (!check_label(data))
             return false;

@@ -3,8 +3,6 @@
 #define VARVE_SINKS_DECODE_REMOTE_WRITE_INTERNAL_H
 
 #include <math.h>
-#define XXH_INLINE_ALL
-#include <xxhash.h>
 
 #include "sinks/decode/protobuf.h"
 #include "sinks/decode/remote_write.h"
@@ -55,7 +53,6 @@ static inline void remote_write_add_group(struct sample_batch *batch, const uint
         GROW(batch->groups, batch->groups_count, batch->groups_capacity);
     batch->groups[batch->groups_count++] = (struct sample_group){
         .key = span_of(data, len),
-        .key_hash = XXH3_64bits(data, len),
         .first_sample = first_sample,
         .samples_count = batch->samples_count - first_sample,
     };

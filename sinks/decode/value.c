@@ -2,8 +2,6 @@
 
 #include <math.h>
 #include <strings.h>
-#define XXH_INLINE_ALL
-#include <xxhash.h>
 
 #include "sinks/decode/number.h"
 #include "sinks/message_text.h"
@@ -49,8 +47,6 @@ enum decode_result value_decode(const struct decode_options *options, const stru
                                 struct sample_batch *batch, const char **ret_reason)
 {
     (void)options;
-    if (!m->payload.len)
-        return DECODE_OK;
     double value;
     if (!parse_payload(trim(m->payload), &value)) {
         *ret_reason = REASON_NUMBER;
@@ -70,7 +66,6 @@ enum decode_result value_decode(const struct decode_options *options, const stru
     GROW(batch->groups, batch->groups_count, batch->groups_capacity);
     batch->groups[batch->groups_count++] = (struct sample_group){
         .key = topic,
-        .key_hash = XXH3_64bits(topic.data, topic.len),
         .first_sample = 0,
         .samples_count = 1,
     };

@@ -5,7 +5,8 @@
  *
  * - The payload is one number as JSON lines have it (number_parse_strict of number.h, so also inf and -5e-3),
  * or true, false, on, off in any case, which are 1 and 0; white space around it (space, tab, CR, LF) and
- * zeros after it (C strings that were sent whole) don't matter. Anything else rejects the message
+ * zeros after it (C strings that were sent whole) don't matter. Anything else, and nothing, rejects the
+ * message
  * ("not_a_number"); NaN is dropped and counted.
  * - The series' name (__name__) is the topic's last level that isn't empty; "value" if there's none. As it
  * stands: names in VictoriaMetrics may hold any byte. What else of the topic is to tell series apart,

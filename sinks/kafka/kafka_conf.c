@@ -27,6 +27,11 @@ static const struct {
     {"allow.auto.create.topics", "reading a topic must not create it"},
     {"queued.max.messages.kbytes", "it follows from the sink's `queue_size`"},
     {"log.queue", "the log goes through Varve's own"},
+    {"enable.ssl.certificate.verification",
+     "certificates are always verified; name the file with the brokers' CA in ssl.ca.location"},
+    {"ssl.endpoint.identification.algorithm",
+     "the name in a broker's certificate is always verified; write `brokers` (and the brokers' "
+     "advertised.listeners) as the certificates have it"},
 };
 
 bool kafka_property_owned(const char *key, const char **ret_reason)
@@ -148,6 +153,13 @@ static int set_owned(rd_kafka_conf_t *conf, const struct kafka_sink *s, unsigned
         if (r < 0)
             return r;
     }
+    if (kafka_uses_tls(s)) {
+        int r = conf_set(conf, "enable.ssl.certificate.verification", "true", reterr);
+        if (r == 0)
+            r = conf_set(conf, "ssl.endpoint.identification.algorithm", "https", reterr);
+        if (r < 0)
+            return r;
+    }
     /* The library looks at the limit before a fetch, so that the answer to one comes on top. */
     uint64_t kbytes = s->queue_size / 8 * 5 / s->threads / 1024;
     kbytes = kbytes < 1024 ? 1024 : kbytes;
@@ -179,6 +191,8 @@ int kafka_conf_new(rd_kafka_conf_t **ret, const struct kafka_sink *s, struct kaf
     rd_kafka_conf_set_error_cb(conf, kafka_on_error);
     rd_kafka_conf_set_log_cb(conf, kafka_on_log);
     rd_kafka_conf_set_stats_cb(conf, kafka_on_statistics);
+    if (kafka_uses_tls(s)) /* refused by a library without TLS, and so is security.protocol */
+        (void)rd_kafka_conf_set_ssl_cert_verify_cb(conf, kafka_on_certificate);
     *ret = conf;
     return 0;
 }

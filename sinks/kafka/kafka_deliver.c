@@ -44,11 +44,12 @@ static void deliver_message(struct kafka_consumer *c, const struct kafka_partiti
     struct intake *in = s->intake;
     const char *reason = "undecodable";
 
-    if (!m->payload || !m->len) {
-        /* A tombstone, or nothing in it: only the position moves. */
-        atomic_fetch_add_explicit(m->payload ? &s->empty : &s->tombstones, 1, memory_order_relaxed);
+    if (!m->payload) { /* a tombstone: only the position moves */
+        atomic_fetch_add_explicit(&s->tombstones, 1, memory_order_relaxed);
         return;
     }
+    if (!m->len)
+        atomic_fetch_add_explicit(&s->empty, 1, memory_order_relaxed);
     if (m->len > s->max_message_size) {
         reject(c, p, m, "too_large", m->len < KAFKA_REJECT_HEAD ? m->len : KAFKA_REJECT_HEAD);
         return;

@@ -166,8 +166,9 @@ struct kafka_sink {
     char **away; /* brokers said to be away, host:port */
     size_t away_count, away_capacity;
     bool all_away;
-    unsigned late; /* clients that nobody waits for, and that aren't destroyed yet */
-    bool orphaned; /* freed by the program: the last of those frees it */
+    char tls_reason[512]; /* why a certificate was refused last; "": none was */
+    unsigned late;        /* clients that nobody waits for, and that aren't destroyed yet */
+    bool orphaned;        /* freed by the program: the last of those frees it */
 
     atomic_ullong messages, tombstones, empty, gap_records, refused, stale;
 };
@@ -175,6 +176,20 @@ struct kafka_sink {
 /* kafka_conf.c: the configuration of one consumer, callbacks included. */
 int kafka_conf_new(rd_kafka_conf_t **ret, const struct kafka_sink *s, struct kafka_consumer *c,
                    unsigned thread_index, struct error *reterr);
+
+/* kafka_tls.c */
+bool kafka_uses_tls(const struct kafka_sink *s);
+/* What the library's verification says of a certificate: false, and why, in words, if it's refused. */
+bool kafka_certificate_accepted(const struct kafka_sink *s, const char *broker_name, int x509_error,
+                                const char *der, size_t der_size, int depth, char *dst, size_t size);
+/* The library's callback for each certificate of a chain; notes why one is refused. Any thread. */
+int kafka_on_certificate(rd_kafka_t *rk, const char *broker_name, int32_t broker_id, int *x509_error,
+                         int depth, const char *der, size_t der_size, char *errstr, size_t errstr_size,
+                         void *opaque);
+/* What to say after the library's text when the broker ended the handshake: "" or a hint. Static text. */
+const char *kafka_tls_hint(const struct kafka_sink *s, const char *library_text);
+/* The noted reason, if the library's text is about that. */
+bool kafka_take_tls_reason(struct kafka_sink *s, const char *library_text, char *dst, size_t size);
 
 /* kafka_labels.c: what the names of topics say. ERR_INVALID names the expression that isn't one. */
 int kafka_expressions_compile(struct kafka_sink *s, struct error *reterr);

@@ -112,9 +112,18 @@ void kafka_on_error(rd_kafka_t *rk, int err, const char *reason, void *opaque)
     default:
         break;
     }
-    if (broker_of(reason, broker, sizeof broker)) {
+    bool is_named = broker_of(reason, broker, sizeof broker);
+    char why[512];
+    if (err == RD_KAFKA_RESP_ERR__SSL && is_named && kafka_take_tls_reason(s, reason, why, sizeof why)) {
+        (void)note_away(s, broker);
+        if (!said_lately(c, why)) /* also when it was away for another reason before */
+            log_warning("sink %s: broker %s is refused: %s; trying on", s->base.name, broker, why);
+        return;
+    }
+    if (is_named) {
         if (note_away(s, broker))
-            log_warning("sink %s: broker %s went away: %s", s->base.name, broker, reason);
+            log_warning("sink %s: broker %s went away: %s%s", s->base.name, broker, reason,
+                        kafka_tls_hint(s, reason));
         return;
     }
     if (!said_lately(c, rd_kafka_err2name((rd_kafka_resp_err_t)err)))

@@ -5,14 +5,19 @@
 #include <string.h>
 
 #include "sinks/kafka/kafka_internal.h"
+#include "src/base/clock.h"
 
 /* More topics than this are counted, not named. */
 #define TOPICS_NAMED_MAX 8
+#define ASK_SLICE_MS     2000
 
 struct probe {
     struct sink *sink;
     rd_kafka_t *rk;
     char last_words[512];
+    bool is_refused; /* by a broker that would say the same again */
+    struct mutex lock;
+    char tls_reason[512]; /* why a certificate was refused; from a thread of the library's */
 };
 
 static void on_error(rd_kafka_t *rk, int err, const char *reason, void *opaque)
@@ -22,6 +27,9 @@ static void on_error(rd_kafka_t *rk, int err, const char *reason, void *opaque)
     /* That no broker is left says less than why the last one went. */
     if (err != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)
         (void)snprintf(probe->last_words, sizeof probe->last_words, "%s", reason);
+    if (err == RD_KAFKA_RESP_ERR__SSL || err == RD_KAFKA_RESP_ERR__AUTHENTICATION ||
+        strstr(reason, "SSL alert number"))
+        probe->is_refused = true;
 }
 
 static void on_log(const rd_kafka_t *rk, int level, const char *facility, const char *text)
@@ -32,12 +40,30 @@ static void on_log(const rd_kafka_t *rk, int level, const char *facility, const 
     (void)text;
 }
 
+static int on_certificate(rd_kafka_t *rk, const char *broker_name, int32_t broker_id, int *x509_error,
+                          int depth, const char *der, size_t der_size, char *errstr, size_t errstr_size,
+                          void *opaque)
+{
+    struct probe *probe = opaque;
+    const struct kafka_sink *s = (struct kafka_sink *)probe->sink; /* its first member */
+    (void)rk;
+    (void)broker_id;
+    mutex_lock(&probe->lock);
+    bool accepted = kafka_certificate_accepted(s, broker_name, *x509_error, der, der_size, depth,
+                                               probe->tls_reason, sizeof probe->tls_reason);
+    if (!accepted)
+        (void)snprintf(errstr, errstr_size, "%s", probe->tls_reason);
+    mutex_unlock(&probe->lock);
+    return accepted;
+}
+
 static void probe_close(struct probe *probe)
 {
     if (probe->rk)
         rd_kafka_destroy_flags(probe->rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
     if (probe->sink)
         probe->sink->ops->free(probe->sink);
+    mutex_destroy(&probe->lock);
 }
 
 /* As the library will compile them when it subscribes. */
@@ -63,6 +89,7 @@ static int probe_open(struct probe *probe, const struct kafka_sink_options *opti
     rd_kafka_conf_t *conf = NULL;
     char why[512];
     *probe = (struct probe){0};
+    mutex_init(&probe->lock, RANK_LEAF);
     int r = check_expressions(options, reterr);
     if (r == 0)
         r = kafka_sink_new(&probe->sink, options, NULL, reterr);
@@ -74,6 +101,8 @@ static int probe_open(struct probe *probe, const struct kafka_sink_options *opti
     rd_kafka_conf_set_log_cb(conf, on_log);
     rd_kafka_conf_set_stats_cb(conf, NULL);
     rd_kafka_conf_set_rebalance_cb(conf, NULL);
+    if (kafka_uses_tls((struct kafka_sink *)probe->sink))
+        (void)rd_kafka_conf_set_ssl_cert_verify_cb(conf, on_certificate);
     rd_kafka_conf_set_opaque(conf, probe);
     probe->rk = rd_kafka_new(RD_KAFKA_CONSUMER, conf, why, sizeof why);
     if (!probe->rk) {
@@ -130,6 +159,20 @@ static void describe(const struct kafka_sink_options *options, const rd_kafka_me
         buffer_printf(found, ", and %d topics more", topics - TOPICS_NAMED_MAX);
 }
 
+/* Another broker of the list may answer where one refuses, but not much later. */
+static rd_kafka_resp_err_t ask(struct probe *probe, int64_t timeout_ms, const rd_kafka_metadata_t **ret)
+{
+    int64_t deadline = clock_monotonic_ms() + timeout_ms;
+    for (;;) {
+        int64_t left = deadline - clock_monotonic_ms();
+        rd_kafka_resp_err_t err =
+            rd_kafka_metadata(probe->rk, 1, NULL, ret, (int)(left < ASK_SLICE_MS ? left : ASK_SLICE_MS));
+        (void)rd_kafka_poll(probe->rk, 0); /* errors come as events */
+        if (!err || probe->is_refused || clock_monotonic_ms() >= deadline)
+            return err;
+    }
+}
+
 int kafka_connect_check(const struct kafka_sink_options *options, int64_t timeout_ms, struct buffer *found,
                         struct error *reterr)
 {
@@ -137,13 +180,17 @@ int kafka_connect_check(const struct kafka_sink_options *options, int64_t timeou
     int r = probe_open(&probe, options, reterr);
     if (r == 0) {
         const rd_kafka_metadata_t *metadata = NULL;
-        rd_kafka_resp_err_t err = rd_kafka_metadata(probe.rk, 1, NULL, &metadata, (int)timeout_ms);
-        (void)rd_kafka_poll(probe.rk, 0); /* errors come as events */
+        rd_kafka_resp_err_t err = ask(&probe, timeout_ms, &metadata);
         if (err) {
-            const char *words = probe.last_words[0] ? probe.last_words : rd_kafka_err2str(err);
+            char why[512];
+            mutex_lock(&probe.lock);
+            (void)snprintf(why, sizeof why, "%s", probe.tls_reason);
+            mutex_unlock(&probe.lock);
+            const char *words = why[0] ? why : probe.last_words[0] ? probe.last_words : rd_kafka_err2str(err);
             /* Debian 12's library repeats the client's nonce, which Kafka 4 refuses (fixed in 2.6.1). */
             bool scram = strstr(words, "SASL SCRAM") && rd_kafka_version() < 0x02060100;
-            r = error_set(reterr, ERR_IO, "no broker of %s answers: %s%s", options->brokers, words,
+            const char *hint = kafka_tls_hint((struct kafka_sink *)probe.sink, words);
+            r = error_set(reterr, ERR_IO, "no broker of %s answers: %s%s%s", options->brokers, words, hint,
                           scram ? " (librdkafka before 2.6.1 can't do SCRAM with Kafka 4: use PLAIN over "
                                   "TLS, or a newer library)"
                                 : "");

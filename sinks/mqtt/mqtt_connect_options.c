@@ -24,43 +24,34 @@ static void on_success5(void *context, MQTTAsync_successData5 *data)
     mutex_unlock(&s->lock);
 }
 
-/* What is known already (a failed verification) says more than the library's summary. */
-static void failed(struct mqtt_sink *s, int code, const char *message, const char *reason)
+/* answer: the CONNACK's code, 0 if there was none. What is known already (a failed verification) says more
+ * than the library's summary. */
+static void failed(struct mqtt_sink *s, int answer, int code, const char *message)
 {
+    const char *words = mqtt_connack_words(s->version, answer);
     mutex_lock(&s->lock);
     s->state = MQTT_FAILED;
-    if (!s->why[0])
-        snprintf(s->why, sizeof s->why, "%s (code %d)",
-                 message  ? message
-                 : reason ? reason
-                          : "no connection",
-                 code);
+    s->was_answered = answer > 0;
+    if (words)
+        snprintf(s->why, sizeof s->why, "%s (code %d)", words, answer);
+    else if (!s->why[0])
+        snprintf(s->why, sizeof s->why, "%s (code %d)", message ? message : "no connection", code);
     cond_broadcast(&s->changed);
     mutex_unlock(&s->lock);
 }
 
-static const char *connack_reason(int code)
-{
-    static const char *const reasons[] = {NULL,
-                                          "the broker refuses this protocol version",
-                                          "the broker refuses the client id",
-                                          "the broker is unavailable",
-                                          "wrong user name or password",
-                                          "not authorised"};
-    return code > 0 && code < (int)(sizeof reasons / sizeof *reasons) ? reasons[code] : NULL;
-}
-
 static void on_failure(void *context, MQTTAsync_failureData *data)
 {
-    failed(context, data ? data->code : 0, data ? data->message : NULL,
-           data ? connack_reason(data->code) : NULL);
+    int code = data ? data->code : 0;
+    failed(context, code > 0 ? code : 0, code, data ? data->message : NULL);
 }
 
+/* paho gives a CONNACK's reason in either field. */
 static void on_failure5(void *context, MQTTAsync_failureData5 *data)
 {
-    int code = data ? (data->reasonCode ? (int)data->reasonCode : data->code) : 0;
-    const char *reason = data && data->reasonCode ? MQTTReasonCode_toString(data->reasonCode) : NULL;
-    failed(context, code, data ? data->message : NULL, reason);
+    int code = data ? data->code : 0, answer = data && data->reasonCode ? (int)data->reasonCode : code;
+    const char *name = answer > 0 ? MQTTReasonCode_toString((enum MQTTReasonCodes)answer) : NULL;
+    failed(context, answer > 0 ? answer : 0, answer, name ? name : data ? data->message : NULL);
 }
 
 static int on_ssl_error(const char *text, size_t len, void *context)
@@ -100,7 +91,7 @@ static void init_tls(struct mqtt_connect_options *o, struct mqtt_sink *s)
 
 void mqtt_connect_options_init(struct mqtt_connect_options *o, struct mqtt_sink *s)
 {
-    bool has_session = s->client_id[0];
+    bool has_session = s->client_id[0] && !s->is_throwaway;
     bool is_v5 = s->version == MQTT_VERSION_5;
     *o = (struct mqtt_connect_options){0};
     if (is_v5 && s->url.is_websocket)

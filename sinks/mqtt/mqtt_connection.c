@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <sys/random.h>
 
-#include "sinks/mqtt/mqtt_resolve.h"
+#include "sinks/mqtt/mqtt_diagnose.h"
 #include "src/base/clock.h"
 #include "src/base/fault_point.h"
 #include "src/base/log.h"
@@ -18,8 +18,10 @@
 #define BACK_OFF_MIN_MS     500
 #define BACK_OFF_MAX_MS     30000
 #define STABLE_MS           10000 /* a connection that lasted so long begins the back-off anew */
+#define LOOKUP_LIMIT_MS     60000
 #define CONNECT_LIMIT_MS    15000 /* paho's own limit, and some more: it isn't always kept */
-#define RECOVER_WAIT_MAX_MS 2000  /* between two tries of a spool that has failed */
+#define DIAGNOSE_LIMIT_MS   5000
+#define RECOVER_WAIT_MAX_MS 2000 /* between two tries of a spool that has failed */
 #define ROOM_WAIT_MS        200
 #define FULL_REPEAT_MS      60000
 #define RELEASE_WAIT_MS     500  /* at the stop, for PUBACKs of what is durable */
@@ -32,7 +34,7 @@ struct connector {
     int64_t back_off_ms;
     bool was_away; /* failures are logged once, until it's connected again */
     int64_t full_said_ms;
-    char last_why[256];
+    char last_why[512];
 };
 
 void mqtt_connection_disconnect(struct mqtt_sink *s)
@@ -50,9 +52,9 @@ static bool wait_for_stop(struct mqtt_sink *s, int64_t timeout_ms)
     mutex_lock(&s->lock);
     for (int64_t left = timeout_ms; !s->stopping && left > 0; left = deadline - clock_monotonic_ms())
         (void)cond_wait_ms(&s->changed, &s->lock, left);
-    bool is_stopping = s->stopping;
+    bool is_told = s->stopping;
     mutex_unlock(&s->lock);
-    return is_stopping;
+    return is_told;
 }
 
 static void note_failure(struct connector *c, const char *why)
@@ -63,7 +65,7 @@ static void note_failure(struct connector *c, const char *why)
         return;
     log_warning("sink %s: no connection with %s: %s; trying again", s->base.name, s->uri, why);
     c->was_away = true;
-    snprintf(c->last_why, sizeof c->last_why, "%.255s", why);
+    snprintf(c->last_why, sizeof c->last_why, "%.511s", why);
 }
 
 /* --- callbacks of paho --- */
@@ -102,28 +104,34 @@ static void on_lookup(void *arg)
     mutex_unlock(&s->lock);
 }
 
-static int resolve(struct connector *c, char ret_address[MQTT_ADDRESS_SIZE], struct error *reterr)
+static int resolve(struct mqtt_sink *s, size_t address_index, int64_t timeout_ms,
+                   char ret_address[MQTT_ADDRESS_SIZE], struct error *reterr)
 {
-    struct mqtt_sink *s = c->sink;
+    int64_t deadline = clock_monotonic_ms() + timeout_ms;
     mutex_lock(&s->lock);
     s->lookup_ended = false;
     mutex_unlock(&s->lock);
     struct mqtt_lookup *l = mqtt_lookup_start(s->url.host, on_lookup, s);
     mutex_lock(&s->lock);
-    while (!s->lookup_ended && !s->stopping)
-        cond_wait(&s->changed, &s->lock);
+    for (int64_t left = timeout_ms; !s->lookup_ended && !s->stopping && left > 0;
+         left = deadline - clock_monotonic_ms())
+        (void)cond_wait_ms(&s->changed, &s->lock, left);
+    bool is_told_to_stop = s->stopping;
     mutex_unlock(&s->lock);
     int status = 0, r = 0;
-    if (!mqtt_lookup_done(l, c->address_index, &status, ret_address))
+    if (is_told_to_stop)
         r = error_set(reterr, ERR_CANCELLED, "stopping");
+    else if (!mqtt_lookup_done(l, address_index, &status, ret_address))
+        r = error_set(reterr, ERR_IO, "the name server hasn't answered for %s in %d s", s->url.host,
+                      (int)(timeout_ms / SECOND_MS));
     else if (status != 0)
         r = error_set(reterr, ERR_IO, "cannot resolve %s: %s", s->url.host, gai_strerror(status));
+    s->addresses_count = mqtt_lookup_count(l);
     mqtt_lookup_abandon(l);
-    c->address_index++;
     return r;
 }
 
-static void end_connection(struct mqtt_sink *s)
+void mqtt_connection_end(struct mqtt_sink *s)
 {
     struct mqtt_puback *puback = s->puback;
     if (puback)
@@ -158,6 +166,7 @@ static int begin_connection(struct mqtt_sink *s, struct error *reterr)
     mutex_lock(&s->lock);
     s->state = MQTT_CONNECTING;
     s->why[0] = '\0';
+    s->was_answered = false;
     mutex_unlock(&s->lock);
     atomic_store(&s->refusing, false);
     (void)MQTTAsync_setCallbacks(s->handle, s, on_connection_lost, mqtt_message_arrived, NULL);
@@ -171,9 +180,9 @@ static int begin_connection(struct mqtt_sink *s, struct error *reterr)
     return rc == MQTTASYNC_SUCCESS ? 0 : error_set(reterr, ERR_IO, "paho can't connect (code %d)", rc);
 }
 
-static int wait_until_connected(struct mqtt_sink *s, struct error *reterr)
+static int wait_until_connected(struct mqtt_sink *s, int64_t timeout_ms, struct error *reterr)
 {
-    int64_t deadline = clock_monotonic_ms() + CONNECT_LIMIT_MS;
+    int64_t deadline = clock_monotonic_ms() + timeout_ms;
     mutex_lock(&s->lock);
     while (s->state == MQTT_CONNECTING && !s->stopping) {
         int64_t left = deadline - clock_monotonic_ms();
@@ -198,26 +207,63 @@ static int pin(struct mqtt_sink *s, const char *address)
     return 0;
 }
 
-static int connect_once(struct connector *c, struct error *reterr)
+static bool is_stopping(void *arg)
 {
-    struct mqtt_sink *s = c->sink;
+    return wait_for_stop(arg, 0);
+}
+
+/* A failure that the broker didn't give the reason for itself. */
+static int explain(struct mqtt_sink *s, const char *address, int r, struct error *reterr)
+{
+    char why[sizeof s->why];
+    const struct mqtt_target target = {.address = address,
+                                       .port = s->url.port,
+                                       .is_tls = s->url.is_tls,
+                                       .name = s->pinned_name,
+                                       .ca = s->tls_ca,
+                                       .cert = s->tls_cert,
+                                       .key = s->tls_key};
+    mutex_lock(&s->lock);
+    bool was_answered = s->was_answered;
+    mutex_unlock(&s->lock);
+    if (r == ERR_IO && !was_answered &&
+        mqtt_diagnose(&target, DIAGNOSE_LIMIT_MS, is_stopping, s, why, sizeof why))
+        return error_set(reterr, r, "%s", why);
+    return r;
+}
+
+int mqtt_connection_open(struct mqtt_sink *s, size_t address_index, int64_t timeout_ms,
+                         char ret_address[MQTT_ADDRESS_SIZE], struct error *reterr)
+{
     char address[MQTT_ADDRESS_SIZE] = "";
-    int r = resolve(c, address, reterr);
+    int r = resolve(s, address_index, timeout_ms, address, reterr);
     if (r < 0)
         return r;
     if (pin(s, address) < 0)
         return error_set(reterr, ERR_CANCELLED, "stopping");
     r = begin_connection(s, reterr);
     if (r == 0)
-        r = wait_until_connected(s, reterr);
+        r = wait_until_connected(s, timeout_ms < CONNECT_LIMIT_MS ? timeout_ms : CONNECT_LIMIT_MS, reterr);
     mqtt_unpin(s->pinned_name);
-    if (r == 0) {
-        log_info("sink %s: connected with %s (%s), session %s", s->base.name, s->uri, address,
-                 s->session_present ? "resumed" : "new");
-        FAULT_POINT("mqtt_connected");
-        r = mqtt_subscribe_all(s, reterr);
-        FAULT_POINT("mqtt_subscribed");
-    }
+    if (r < 0)
+        return explain(s, address, r, reterr);
+    if (ret_address)
+        memcpy(ret_address, address, sizeof address);
+    return 0;
+}
+
+static int connect_once(struct connector *c, struct error *reterr)
+{
+    struct mqtt_sink *s = c->sink;
+    char address[MQTT_ADDRESS_SIZE];
+    int r = mqtt_connection_open(s, c->address_index++, LOOKUP_LIMIT_MS, address, reterr);
+    if (r < 0)
+        return r;
+    log_info("sink %s: connected with %s (%s), session %s", s->base.name, s->uri, address,
+             s->session_present ? "resumed" : "new");
+    FAULT_POINT("mqtt_connected");
+    r = mqtt_subscribe_all(s, reterr);
+    FAULT_POINT("mqtt_subscribed");
     return r;
 }
 
@@ -334,14 +380,14 @@ void mqtt_connection_main(void *arg)
         atomic_store(&s->accepting, true);
         serve_connection(&c);
         mutex_lock(&s->lock);
-        bool is_stopping = s->stopping, was_full = s->wants_disconnect;
+        bool is_last = s->stopping, was_full = s->wants_disconnect;
         mutex_unlock(&s->lock);
-        if (is_stopping || was_full) {
+        if (is_last || was_full) {
             atomic_store(&s->accepting, false);
             drain_pubacks(s);
         }
-        end_connection(s);
-        if (is_stopping || wait_for_stop(s, was_full ? 0 : next_back_off(&c)))
+        mqtt_connection_end(s);
+        if (is_last || wait_for_stop(s, was_full ? 0 : next_back_off(&c)))
             break;
     }
 }

@@ -186,8 +186,6 @@ static void deliver_record(struct delivery *d, const struct spool_record *r)
         if (before && !d->batch.samples_count)
             atomic_fetch_add_explicit(&s->dropped_retained, 1, memory_order_relaxed);
     }
-    if (!d->batch.samples_count)
-        return;
     label_set_render(sub->labels, &message, &sub->rendered);
     in->ops->deliver(in, sub->worker, &d->batch, r->arrival_ms, sub->labels ? &sub->rendered : NULL);
 }

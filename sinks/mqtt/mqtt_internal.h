@@ -15,6 +15,7 @@
 #include <stdatomic.h>
 
 #include "sinks/mqtt/mqtt_puback.h"
+#include "sinks/mqtt/mqtt_resolve.h"
 #include "sinks/mqtt/mqtt_sink.h"
 #include "sinks/mqtt/mqtt_topic.h"
 #include "sinks/mqtt/mqtt_url.h"
@@ -45,6 +46,7 @@ struct mqtt_sink {
     char *tls_ca, *tls_cert, *tls_key;
     char *pinned_name; /* what is in the URI: server_name, or the URL's host */
     enum mqtt_version version;
+    bool is_throwaway; /* `varve check`: a session that nobody comes back to */
     unsigned keepalive_s, receive_maximum;
     uint32_t session_expiry_s, max_packet_size;
     enum mqtt_retained retained;
@@ -65,7 +67,8 @@ struct mqtt_sink {
     struct cond changed;
     enum mqtt_state state;
     bool session_present;
-    char why[256];         /* of the last failure */
+    char why[512];         /* of the last failure */
+    bool was_answered;     /* the failure is the broker's own answer to CONNECT */
     bool wants_disconnect; /* the spool is full or has failed */
     bool lookup_ended;     /* the lookup thread sets it */
     size_t acks_awaited;   /* SUBACKs and UNSUBACKs */
@@ -76,6 +79,7 @@ struct mqtt_sink {
     /* The connection thread's. */
     MQTTAsync handle;
     struct mqtt_request *requests;
+    size_t addresses_count; /* of the broker's name, at the last lookup */
 
     /* Callbacks only take messages while it's set; each connection refuses on its own once one was refused.
      */
@@ -97,6 +101,17 @@ static inline struct mqtt_sink *mqtt_sink_of(struct sink *base)
 void mqtt_connection_main(void *arg);
 /* Asks the connection thread to end the connection, and to go on when the spool can. Any thread. */
 void mqtt_connection_disconnect(struct mqtt_sink *s);
+
+/* Makes one connection, without subscriptions: the name is looked up, and of its addresses the
+ * address_index-th (counted round) is tried. ERR_IO says why in a person's words, ERR_CANCELLED: the sink is
+ * being stopped. Either way mqtt_connection_end is due afterwards. ret_address may be NULL. */
+int mqtt_connection_open(struct mqtt_sink *s, size_t address_index, int64_t timeout_ms,
+                         char ret_address[MQTT_ADDRESS_SIZE], struct error *reterr);
+/* Disconnects, and forgets the PUBACKs that are still held. */
+void mqtt_connection_end(struct mqtt_sink *s);
+
+/* mqtt_connack.c: what a CONNACK's code means; NULL for what isn't known, and for success. Static text. */
+const char *mqtt_connack_words(enum mqtt_version version, int code);
 
 /* mqtt_connect_options.c: everything of one MQTTAsync_connect; the callbacks get s as their context. */
 struct mqtt_connect_options {

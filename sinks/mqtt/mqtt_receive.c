@@ -77,7 +77,7 @@ int mqtt_message_arrived(void *context, char *topic_text, int topic_len, MQTTAsy
         if (m->retained && s->retained == MQTT_RETAINED_DROP) {
             count(&s->dropped_retained);
             is_wanted = false;
-        } else if (!mqtt_find_subscription(s, topic, NULL)) {
+        } else if (!s->spool || !mqtt_find_subscription(s, topic, NULL)) {
             count(&s->unmatched);
             is_wanted = false;
         }

@@ -97,6 +97,14 @@ bool mqtt_lookup_done(struct mqtt_lookup *l, size_t index, int *ret_status,
     return is_done;
 }
 
+size_t mqtt_lookup_count(struct mqtt_lookup *l)
+{
+    mutex_lock(&l->lock);
+    size_t count = l->is_done ? l->addresses_count : 0;
+    mutex_unlock(&l->lock);
+    return count;
+}
+
 void mqtt_lookup_abandon(struct mqtt_lookup *l)
 {
     if (!l)

@@ -27,6 +27,8 @@ struct mqtt_lookup *mqtt_lookup_start(const char *host, void (*notify)(void *arg
  * (they are counted round). */
 bool mqtt_lookup_done(struct mqtt_lookup *l, size_t index, int *ret_status,
                       char ret_address[MQTT_ADDRESS_SIZE]);
+/* How many addresses there are, at most 16; 0 unless it's done. */
+size_t mqtt_lookup_count(struct mqtt_lookup *l);
 /* Forgets it, done or not: a lookup can't be stopped, but nobody waits for it any longer. NULL is fine. */
 void mqtt_lookup_abandon(struct mqtt_lookup *l);
 

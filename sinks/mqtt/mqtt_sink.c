@@ -25,8 +25,9 @@ static int start(struct sink *base, struct error *reterr)
     if (stats.torn_bytes)
         log_info("sink %s: the spool's torn end, %llu bytes, was cut", base->name,
                  (unsigned long long)stats.torn_bytes);
-    log_info("sink %s: spool %s in %s; the broker gets its PUBACK %s", base->name, spool_id(s->spool),
-             s->spool_path, mqtt_puback_mode());
+    log_write(mqtt_puback_is_held() ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING,
+              "sink %s: spool %s in %s; the broker gets its PUBACK %s", base->name, spool_id(s->spool),
+              s->spool_path, mqtt_puback_mode());
     s->key = xasprintf("%s/mqtt/%s", base->name, spool_id(s->spool));
     mqtt_library_acquire();
     mqtt_deliver_begin(s);

@@ -24,6 +24,7 @@
 #include "sinks/decode/decode.h"
 #include "sinks/label_set.h"
 #include "sinks/sink.h"
+#include "src/base/buffer.h"
 #include "src/base/error.h"
 
 /* What is kept of messages that the broker sends because of a subscription, not because of a publisher. */
@@ -74,6 +75,12 @@ int mqtt_sink_new(struct sink **ret, const struct mqtt_sink_options *options, st
 
 /* The checks of mqtt_sink_new, and that certificates can be read, without a sink: for `varve check`. */
 int mqtt_options_check(const struct mqtt_sink_options *options, struct error *reterr);
+
+/* Connects with the broker and leaves again, as a client of its own with a clean session: the sink's session
+ * isn't disturbed. Appends to *found what answers; ERR_IO says in a person's words why not. Takes about
+ * timeout_ms at most for each step. */
+int mqtt_connect_check(const struct mqtt_sink_options *options, int64_t timeout_ms, struct buffer *found,
+                       struct error *reterr);
 
 /* How many $n a filter fills: its + levels. */
 size_t mqtt_filter_captures(const char *filter);

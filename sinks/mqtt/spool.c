@@ -48,6 +48,9 @@ const struct spool_fs *spool_filesystem(const struct spool *s)
     return s->fs;
 }
 
+/* For the headers of segments that are begun for what was taken before the bound. */
+#define HEADROOM (4 * SPOOL_SEGMENT_HEADER_SIZE)
+
 static uint64_t used_bytes(const struct spool *s)
 {
     return s->file_bytes + s->pending.len;
@@ -60,7 +63,8 @@ int spool_append(struct spool *s, const struct spool_record *record, bool is_for
     mutex_lock(&s->lock);
     if (s->failed && !(is_forced && s->keep_unwritten)) {
         r = ERR_IO;
-    } else if (!is_forced && (used_bytes(s) + size > s->max_bytes || s->pending.len + size > PENDING_MAX)) {
+    } else if (!is_forced &&
+               (used_bytes(s) + size + HEADROOM > s->max_bytes || s->pending.len + size > PENDING_MAX)) {
         r = ERR_FULL;
     } else {
         struct spool_record numbered = *record;

@@ -186,6 +186,8 @@ def main():
     parser.add_argument('--peer-only', action='store_true', help='only the stock server: to check the load itself')
     options = parser.parse_args()
     options.samples = options.samples or {'ingest': 15000000, 'churn': 2000000, 'remote_write': 10000000}[options.name]
+    if options.limit is not None and options.peer_only:
+        parser.error('--limit needs both sides')
     with Scope('bench', keep_logs_in=options.build) as scope:
         program = stocks.binary(scope)
         load = Load(scope, options.name, options)

@@ -369,6 +369,8 @@ static enum decode_result decode(const struct decode_options *options, const str
 {
     struct span payload = m->payload;
     (void)options;
+    if (!payload.len)
+        return DECODE_OK;
     if (payload.data[0] == '!') {
         *ret_reason = "bad_message";
         return DECODE_REJECT;

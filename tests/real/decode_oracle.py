@@ -19,6 +19,7 @@ import time
 import zstandard
 
 from harness.decoding import Server, collect_ours, collect_stock, decode, differences
+from harness.remote_write import field, varint, zigzag
 
 STAMP = (int(time.time()) // 86400 - 40) * 86400  # compared timestamps lie around here; the same all day, for --seed
 EVERYTHING = '{__name__!="no_such_name"}'
@@ -84,19 +85,6 @@ def mutate(r, data, bytes_to_insert):
 
 # --- remote write -------------------------------------------------------------------------------------------------
 
-def varint(n):
-    n &= 2 ** 64 - 1
-    out = b''
-    while n >= 0x80:
-        out += bytes([n & 0x7f | 0x80])
-        n >>= 7
-    return out + bytes([n])
-
-
-def field(number, data):
-    return varint(number << 3 | 2) + varint(len(data)) + data
-
-
 def snappy_block(r, data):
     """Literals, and copies of what came 1 to 2047 bytes before where it's there again."""
     out, at, plain = varint(len(data)), 0, b''
@@ -132,10 +120,6 @@ def repeated(r, number, items, packed):
     if packed:
         return [field(number, b''.join(items))]
     return [varint(number << 3 | (1 if number in (10, 13) else 0)) + i for i in items]
-
-
-def zigzag(n):
-    return varint(n << 1 ^ n >> 63)
 
 
 def buckets(r, first):

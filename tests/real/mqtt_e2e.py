@@ -61,6 +61,7 @@ class Plant:
         self.handed_over = collections.Counter()    # rows of those that the peer has
         self.begin_ms = int(time.time() * 1000)
         self.fast_sent = 0
+        self.rows = 0                               # samples that have to be in the store, but for those of QoS 0
 
     def start(self):
         self.varve.start()
@@ -71,12 +72,18 @@ class Plant:
         self.judge.stop(what)
         self.base.update({name: mqtt.position(self.varve, name) - 1 - self.base[name] for name in ACKNOWLEDGED})
 
+    def compare(self, stage):
+        """Varve is stopped."""
+        self.report.same(self.varve.inspect()['rows'], self.rows + self.fast_stored, stage + ': as many rows as were published')
+        self.judge.compare(stage)
+
     def due(self):
         """-> {sink: messages that it has to take in after this start of Varve}"""
         return {name: self.total[name] - self.base[name] for name in ACKNOWLEDGED}
 
     def note(self, load):
-        """The workload has been published."""
+        """The workload has been published, or given to a stock server on the directory."""
+        self.rows += sum(load.rows.values())
         for key, values in load.arrival.items():
             self.arrival.setdefault(key, []).extend(values)
         mqtt_workload.feed(self.peer, load)
@@ -126,6 +133,7 @@ class Plant:
         bad = [k for k, rows in stored.items() if len(set(rows)) != len(rows) or not set(rows) <= set(self.fast[k])]
         bad += ['not published: ' + k for k in found.series if '"qos"' in k and k not in self.fast]
         lost = self.fast_sent - sum(map(len, stored.values()))
+        self.fast_stored = self.fast_sent - lost
         self.report.check(not bad, '%s: of %d messages with QoS 0, the broker lost %d; the others are there once' % (stage, self.fast_sent, lost),
                           lambda: '\n'.join(bad[:5]))
 
@@ -138,6 +146,7 @@ def keep_some(plant, months):
         untimed.append(('plants/kept/lines/L%d/value/k%d' % (n, n), b'%d' % n, 1, True))
     plant.broker.publish(timed + untimed, to_nobody='allow')
     plant.total['edge'] += 2 * RETAINED
+    plant.rows += 2 * RETAINED
     for n, message in enumerate(timed):
         plant.peer.write('/write', message[1], [('extra_label', 'plant=kept'), ('extra_label', 'line=L%d' % n), ('extra_label', 'rest=k%d' % n)])
     return [m[0] for m in timed + untimed]
@@ -207,6 +216,7 @@ def check_arrival(report, plant, probes=30):
         time.sleep(0.02)
     report.same(publisher.close(), (probes, 0), 'the probes are acknowledged')
     plant.total['edge'] += probes
+    plant.rows += probes
     took = {key: seen[key] - at for key, at in sent.items() if key in seen}
     slow = {key: seconds for key, seconds in took.items() if seconds > ARRIVAL_LIMIT_S}
     slow.update((key, 'not within 10 s') for key in sent if key not in seen)
@@ -270,8 +280,9 @@ def stock_in_between(report, scope, plant, program, loads):
     for load in loads:
         for _ in load.messages():
             pass
+        load.forget_arrivals()
         mqtt_workload.feed(stock, load)
-        mqtt_workload.feed(plant.peer, load)
+        plant.note(load)
     stock.flush()
     stock.force_merge()
     stock.stop()
@@ -309,7 +320,7 @@ def main(report, options):
         restart_amid(report, plant, load(0.25, steps))
         plant.settle('restart')
         plant.stop('after the restart')
-        plant.judge.compare('after the restart')
+        plant.compare('after the restart')
 
         few = max(options.topics // 20, 20)
         stock_in_between(report, scope, plant, program, [load(0.02, 3 * steps), load(0, 0, '-s', few)])
@@ -324,7 +335,7 @@ def main(report, options):
         plant.settle('after the stock server')
         plant.judge.running_answers()
         plant.stop('after the stock server')
-        plant.judge.compare('after the stock server')
+        plant.compare('after the stock server')
         peer.stop()
         scope.failed = report.failed > 0
 

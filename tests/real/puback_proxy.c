@@ -59,6 +59,7 @@ struct end {
 struct pair {
     struct end client, broker;
     unsigned long number; /* 0: free */
+    bool is_ended;        /* nothing more is sent to the broker */
     int level;
     char **waiting; /* by packet id: the payload that wants a PUBACK */
 };
@@ -192,6 +193,9 @@ static void on_publish(struct pair *p, uint8_t head, const uint8_t *body, size_t
         size_t n = variable(body + at, size - at, &properties);
         at += n + properties;
     }
+    if (p->waiting[id]) /* mosquitto 2.0.11 does that when more than 65,535 messages of a session are
+                           unacknowledged */
+        log_line("E the broker uses packet id %u again, whose message is unacknowledged", id);
     free(p->waiting[id]);
     p->waiting[id] = printable(body + at, size - at);
     log_line("P %lu %u %d %s", p->number, id, head >> 3 & 1, p->waiting[id]);
@@ -294,32 +298,59 @@ static bool send_out(struct end *e)
     return n > 0 || errno == EAGAIN || errno == EINTR;
 }
 
-/* One round for a pair, after poll. What the client has sent is taken to its end even if the broker's side
- * fails. */
-static void serve(struct pair *p, const struct pollfd *client, const struct pollfd *broker)
+/* The client is gone. Its last PUBACKs go to the broker, which is heard out (with unread bytes in this
+ * socket, closing it would reset the connection, and the broker would lose what it hasn't read yet). */
+static void hang_up(struct pair *p, const struct pollfd *broker)
 {
     bool is_open = true;
     if (broker->revents & (POLLOUT | POLLERR | POLLHUP))
         p->broker.is_connecting = false;
     if (broker->revents & (POLLIN | POLLERR | POLLHUP))
         is_open = receive(&p->broker);
+    p->broker.in.len = 0;
+    is_open = send_out(&p->broker) && is_open;
+    if (!p->broker.out.len && !p->broker.is_connecting && !p->is_ended) {
+        (void)shutdown(p->broker.fd, SHUT_WR);
+        p->is_ended = true;
+    }
+    if (!is_open)
+        release(p);
+}
+
+/* One round for a pair, after poll. What the client has sent is taken to its end even if the broker's side
+ * fails. */
+static void serve(struct pair *p, const struct pollfd *client, const struct pollfd *broker)
+{
+    bool is_client_open = true, is_broker_open = true;
+    if (p->client.fd < 0) {
+        hang_up(p, broker);
+        return;
+    }
+    if (broker->revents & (POLLOUT | POLLERR | POLLHUP))
+        p->broker.is_connecting = false;
+    if (broker->revents & (POLLIN | POLLERR | POLLHUP))
+        is_broker_open = receive(&p->broker);
     pass_on(p, &p->broker, &p->client);
     if (client->revents & (POLLIN | POLLERR | POLLHUP))
-        is_open = receive(&p->client) && is_open;
+        is_client_open = receive(&p->client);
     pass_on(p, &p->client, &p->broker);
     flush_log();
-    is_open = send_out(&p->broker) && is_open;
-    is_open = send_out(&p->client) && is_open;
-    if (is_open)
+    is_broker_open = send_out(&p->broker) && is_broker_open;
+    is_client_open = send_out(&p->client) && is_client_open;
+    if (is_client_open && is_broker_open)
         return;
     do
         errno = 0;
     while (receive(&p->client) && errno == 0);
     pass_on(p, &p->client, &p->broker);
     flush_log();
-    (void)send_out(&p->broker);
-    release(p);
-    flush_log();
+    if (is_broker_open && send_out(&p->broker)) {
+        close(p->client.fd);
+        p->client.fd = -1;
+        p->client.out.len = 0;
+    } else {
+        release(p);
+    }
 }
 
 static short wanted(const struct end *from, const struct end *to)
@@ -340,6 +371,8 @@ static void run(void)
             of[n] = p;
             fds[2 * n] = (struct pollfd){.fd = p->client.fd, .events = wanted(&p->client, &p->broker)};
             fds[2 * n + 1] = (struct pollfd){.fd = p->broker.fd, .events = wanted(&p->broker, &p->client)};
+            if (p->client.fd < 0 && !p->is_ended)
+                fds[2 * n + 1].events |= POLLOUT;
             n++;
         }
         fds[2 * n] = (struct pollfd){.fd = listen_fd, .events = POLLIN};

@@ -11,6 +11,14 @@ def frame(value, partition=-1, key=None, time_offset_ms=0):
                      key or b'', value or b''))
 
 
+def rich_frame(topic, value, key=None, time_ms=0, headers=()):
+    """One message for `produce --rich`. headers: (name, value) pairs of bytes."""
+    packed = b''.join(struct.pack('<HH', len(n), len(v)) + n + v for n, v in headers)
+    topic = topic.encode()
+    return b''.join((HEADER.pack(-1, 0, NULL if key is None else len(key), NULL if value is None else len(value)),
+                     struct.pack('<qII', time_ms, len(topic), len(packed)), topic, packed, key or b'', value or b''))
+
+
 def write(path, messages):
     """messages: iterable of (partition, key, value)."""
     with open(path, 'wb') as f:

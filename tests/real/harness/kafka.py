@@ -85,6 +85,16 @@ class Kafka:
             os.unlink(path)
         return delivered
 
+    def produce_rich(self, messages):
+        """messages: (topic, value, key, time in ms, headers), see frames.rich_frame; topics are made as they come."""
+        self.files += 1
+        path = '%s.%d.frames' % (self.dir, self.files)
+        with open(path, 'wb') as f:
+            f.writelines(frames.rich_frame(*m) for m in messages)
+        delivered = int(self.scope.run(self.produce_args('unused', path) + ['--rich', '1'], timeout=600).stdout)
+        os.unlink(path)
+        return delivered
+
     def produce_in_background(self, topic, path, **options):
         """-> Process"""
         return self.scope.spawn(self.produce_args(topic, path, **options), log=self.dir + '.produce.log')

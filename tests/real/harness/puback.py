@@ -1,5 +1,6 @@
 """Messages over MQTT of which is known what was acknowledged: the workload, its publisher, the proxy that keeps the ledger, the judgement."""
 import collections
+import contextlib
 import json
 import os
 import re
@@ -40,7 +41,7 @@ def number_of(payload):
 def sinks(port, max_size='1MiB'):
     """The YAML of the sinks. The spool is small, so that segments are begun and trimmed all the time."""
     return [{'name': name, 'type': 'mqtt', 'broker': 'mqtt://127.0.0.1:%d' % port, 'client_id': 'varve-' + name, 'version': version,
-             'receive_maximum': 1000, 'max_packet_size': '64KiB', 'spool': {'max_size': max_size},
+             'max_packet_size': '64KiB', 'spool': {'max_size': max_size},
              'subscriptions': [{'filter': name + '/#', 'qos': 1, 'format': 'influx'}]} for name, version in SINKS.items()]
 
 
@@ -79,9 +80,10 @@ class Stream:
     """Messages 0, 1, 2 ... at a rate, from start() to finish()."""
 
     def __init__(self, broker, rate):
-        self.broker, self.rate, self.next, self.ending = broker, rate, 0, False
+        self.broker, self.rate, self.next, self.begun = broker, rate, 0, 0
 
     def start(self):
+        self.begun, self.ending = self.next, False
         self.publisher = self.broker.publisher(rate=self.rate, client_id='stream')
         self.thread = threading.Thread(target=self._feed, daemon=True)
         self.thread.start()
@@ -95,13 +97,20 @@ class Stream:
             pass                                # finish() says why
 
     def finish(self, timeout=60):
-        """Ends it once the broker has all of them -> how many."""
+        """Ends it once the broker has all of them -> how many since the first start."""
         self.ending = True
         self.thread.join(timeout)
         acked, _ = self.publisher.close(timeout)
-        if acked != self.next:
-            raise ProgramFailed('publish: %d of %d messages acknowledged' % (acked, self.next))
-        return acked
+        if acked != self.next - self.begun:
+            raise ProgramFailed('publish: %d of %d messages acknowledged' % (acked, self.next - self.begun))
+        return self.next
+
+    @contextlib.contextmanager
+    def paused(self):
+        """with stream.paused(): nothing more is published, and nothing is made up for afterwards."""
+        self.finish()
+        yield
+        self.start()
 
 
 class Proxy:

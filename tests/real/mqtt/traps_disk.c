@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "sinks/mqtt/mqtt_puback.h"
 #include "src/base/clock.h"
 
 /* With a window of one the broker sends the next message only after the PUBACK of the one before. */
@@ -158,7 +159,10 @@ static void trap_spool_full(void **state)
     while (node_metric(&n, "varve_mqtt_connected") && clock_monotonic_ms() < deadline)
         clock_sleep_ms(10);
     assert_int_equal(node_metric(&n, "varve_mqtt_connected"), 0);
-    assert_true(node_metric(&n, "varve_spool_bytes") <= 1 << 20);
+    uint64_t bytes = node_metric(&n, "varve_spool_bytes");
+    if (mqtt_puback_is_held() &&
+        bytes > 1 << 20) /* else what paho has read is taken: the broker forgets it */
+        fail_msg("%u bytes of spool, %u allowed", (unsigned)bytes, 1u << 20);
     clock_sleep_ms(1000);
     assert_int_equal(node_metric(&n, "varve_mqtt_connected"), 0);
     atomic_store(&n.catcher.pause_reasons, 0);
@@ -219,13 +223,14 @@ static void trap_disk_fails(void **state)
 }
 
 /* Clean stops in the middle of a stream: the broker has read every PUBACK before the connection ends, so that
- * nothing comes twice. */
-static void stop_in_the_stream(enum mqtt_version version)
+ * nothing comes twice. Returns the doubles; *ret_slow: a stop gave up waiting for the broker. */
+static size_t stop_in_the_stream(enum mqtt_version version, bool *ret_slow)
 {
     struct node n;
     const char *name = unique("stop");
     char topic[128];
     const size_t count = 40000;
+    *ret_slow = false;
     node_open(&n, name, 1);
     n.options.version = version;
     node_connect(&n); /* makes the session */
@@ -236,27 +241,67 @@ static void stop_in_the_stream(enum mqtt_version version)
         node_connect(&n);
         clock_sleep_ms(40 + 20 * (int64_t)stops);
         int64_t took = node_stop(&n);
-        if (took > 4000)
+        if (took > 5000)
             fail_msg("stop took %d ms", (int)took);
+        *ret_slow |= took >= 1000; /* BROKER_WAIT_MS of mqtt_connection.c */
     }
     node_connect(&n);
     assert_true(node_wait_rows(&n, count, 60000));
     clock_sleep_ms(500);
-    assert_int_equal(assert_none_missing(&n, "m", count), 0);
+    size_t doubles = assert_none_missing(&n, "m", count);
     node_close(&n);
+    return doubles;
+}
+
+/* A broker that is busy with its database (or gets no CPU) doesn't read in time: then another try counts. */
+static void assert_stops_are_clean(enum mqtt_version version)
+{
+    bool is_slow = true;
+    size_t doubles = 1;
+    for (int i = 0; i < 4 && is_slow && doubles; i++) {
+        doubles = stop_in_the_stream(version, &is_slow);
+        print_message("doubles %zu%s\n", doubles, is_slow ? ", the broker was slow" : "");
+    }
+    assert_int_equal(doubles, 0);
 }
 
 static void trap_stop_in_the_stream_v5(void **state)
 {
     (void)state;
-    stop_in_the_stream(MQTT_VERSION_5);
+    assert_stops_are_clean(MQTT_VERSION_5);
 }
 
 static void trap_stop_in_the_stream_v311(void **state)
 {
     (void)state;
-    stop_in_the_stream(MQTT_VERSION_311);
+    assert_stops_are_clean(MQTT_VERSION_311);
 }
+
+/* A build that can't hold PUBACKs: with a window of one the second message comes while the first one's fsync
+ * still runs. Nothing is delivered before it's durable all the same. */
+static void trap_puback_after_write(void **state)
+{
+    (void)state;
+    struct node n;
+    const char *name = unique("write");
+    char topic[128];
+    node_open(&n, name, 1);
+    n.options.receive_maximum = 1;
+    node_connect(&n);
+    atomic_store(&n.fs.sync_ms, 3000);
+    snprintf(topic, sizeof topic, "%s/x", name);
+    publish(topic, 1, "m", 0, 20, 0);
+    assert_true(node_wait_metric(&n, "varve_mqtt_received_messages_total", 20, 2500));
+    assert_int_equal(node_metric(&n, "varve_mqtt_held_pubacks"), 0);
+    assert_int_equal(batch_catcher_count(&n.catcher), 0);
+    atomic_store(&n.fs.sync_ms, 0);
+    assert_true(node_wait_rows(&n, 20, 15000));
+    assert_int_equal(assert_none_missing(&n, "m", 20), 0);
+    node_close(&n);
+}
+
+const struct CMUnitTest unheld_traps[] = {cmocka_unit_test(trap_puback_after_write)};
+const size_t unheld_traps_count = sizeof unheld_traps / sizeof *unheld_traps;
 
 const struct CMUnitTest disk_traps[] = {
     cmocka_unit_test(trap_spool_full),
@@ -266,11 +311,15 @@ const struct CMUnitTest disk_traps[] = {
 const size_t disk_traps_count = sizeof disk_traps / sizeof *disk_traps;
 
 const struct CMUnitTest held_traps[] = {
-    cmocka_unit_test(trap_puback_waits_for_the_fsync), cmocka_unit_test(trap_stuck_disk),
-    cmocka_unit_test(trap_keepalive_over_a_slow_disk), cmocka_unit_test(trap_stop_in_the_stream_v5),
-    cmocka_unit_test(trap_stop_in_the_stream_v311),
+    cmocka_unit_test(trap_puback_waits_for_the_fsync),
+    cmocka_unit_test(trap_stuck_disk),
+    cmocka_unit_test(trap_keepalive_over_a_slow_disk),
 };
 const size_t held_traps_count = sizeof held_traps / sizeof *held_traps;
 
-const struct CMUnitTest pace_traps[] = {cmocka_unit_test(trap_slow_fsync)};
+const struct CMUnitTest pace_traps[] = {
+    cmocka_unit_test(trap_slow_fsync),
+    cmocka_unit_test(trap_stop_in_the_stream_v5),
+    cmocka_unit_test(trap_stop_in_the_stream_v311),
+};
 const size_t pace_traps_count = sizeof pace_traps / sizeof *pace_traps;

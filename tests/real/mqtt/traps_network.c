@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sinks/mqtt/mqtt_resolve.h"
 #include "src/base/clock.h"
 
 static const char *tls_file(const char *name)
@@ -83,6 +84,8 @@ static void trap_tls(void **state)
     n.options.version = MQTT_VERSION_311;
     node_connect(&n);
     node_close(&n);
+    if (!mqtt_resolve_can_pin())
+        return;                                       /* tls.server_name is refused there */
     tls_node(&n, "127.0.0.1", "localhost", "ca.pem"); /* the name is verified, the address connected to */
     node_connect(&n);
     node_close(&n);
@@ -92,8 +95,10 @@ static void trap_tls_refused(void **state)
 {
     (void)state;
     struct node n;
-    tls_node(&n, "127.0.0.1", "other.example", "ca.pem"); /* another name's certificate */
-    assert_refused(&n);
+    if (mqtt_resolve_can_pin()) {
+        tls_node(&n, "127.0.0.1", "other.example", "ca.pem"); /* another name's certificate */
+        assert_refused(&n);
+    }
     tls_node(&n, "127.0.0.2", NULL, "ca.pem"); /* nobody there, or another address */
     assert_refused(&n);
     tls_node(&n, "localhost", NULL, "rogue.pem"); /* a CA that didn't sign it */
@@ -130,6 +135,10 @@ static void trap_slow_name(void **state)
     const char *name = unique("fast");
     char topic[128];
     int64_t worst = 0;
+    if (!mqtt_resolve_can_pin()) {
+        print_message("paho looks names up itself in this build, and others wait\n");
+        return;
+    }
     if (!getenv("LD_PRELOAD")) {
         print_message("run with LD_PRELOAD=$SLOW_RESOLVER\n");
         skip();

@@ -61,7 +61,7 @@ check "the unit has no mistakes" quiet systemd-analyze verify /lib/systemd/syste
 check "systemd-sysusers makes the user" systemd-sysusers
 check "the user is there" id varve
 check "the installed configuration is right" varve check -c /etc/varve/varve.yaml
-for file in README.md CHANGELOG.md json-mappings.md varve.yaml; do
+for file in README.md CHANGELOG.md json-mappings.md mqtt.md varve.yaml; do
   check "$file is in share/doc" test -s /usr/share/doc/varve/$file
 done
 systemctl daemon-reload

@@ -179,9 +179,9 @@ static const struct {
     {"storage: {path: /s, trust_clock: \"true\"}\n",
      "t:1:34: storage.trust_clock: a text in quotation marks where true or false belongs; write it as in "
      "trust_clock: false\n"},
-    {STORAGE "sinks: [{}]\n",
+    {STORAGE "sinks: [{}]\n", "t:2:9: sinks[0].type: missing; write type: kafka or type: mqtt\n"},
+    {STORAGE "sinks: [{type: kafka}]\n",
      "t:2:9: sinks[0].name: missing; write name: plant\n"
-     "t:2:9: sinks[0].type: missing; write type: kafka\n"
      "t:2:9: sinks[0].brokers: missing; write brokers: [k1:9092, k2:9092]\n"
      "t:2:9: sinks[0].group: missing; write group: varve-plant\n"
      "t:2:9: sinks[0].format: missing; write format: influx\n"
@@ -207,6 +207,7 @@ static const struct {
      "queue_size, max_message_size, labels, timestamp, precision, json, librdkafka\n"},
     {SINK_WITH("security.protocol: SSL"),
      "t:3:79: sinks[0].security.protocol: unknown key; properties of librdkafka go below librdkafka:\n"},
+    {SINK_WITH("consumer_group: g"), "t:3:79: sinks[0].consumer_group: unknown key; here that is group\n"},
     {SINK_WITH("treads: 2"), "t:3:79: sinks[0].treads: unknown key; did you mean threads?\n"},
     {SINK_WITH("json: {each: $}"), "t:3:85: sinks[0].json: given with format influx, which doesn't look at "
                                    "it; write format: json, or leave it out\n"},

@@ -119,7 +119,7 @@ static void test_all_keys(void **state)
         "  type: mqtt\n"
         "  broker: wss://edge.example:8884/mqtt\n"
         "  client_id: c\n"
-        "  version: 3.1.1\n"
+        "  version: 5\n"
         "  keepalive: 1m\n"
         "  receive_maximum: 20\n"
         "  session_expiry: 1h\n"
@@ -134,20 +134,22 @@ static void test_all_keys(void **state)
         "    qos: 1\n"
         "    format: json\n"
         "    timestamp: record\n"
-        "    precision: ms\n"
         "    labels: {plant: \"$1\", line: \"$2\"}\n"
         "    json: {each: \"$.r[*]\", time: \"$.ts\", time_format: ms, name: m, labels: {d: \"$.d\"}, "
         "fields: [\"$.a as b\"]}\n"
-        "  - {filter: other, format: json, json: {fields: []}}\n");
+        "  - {filter: other, format: json, json: {fields: []}}\n"
+        "  - {filter: third, format: influx, precision: ms}\n");
     const struct config_mqtt *m = &cfg->sinks[0].mqtt;
     const struct config_subscription *s = &m->subscriptions[0];
-    assert_int_equal(m->version, CONFIG_MQTT_3_1_1);
+    assert_int_equal(m->version, CONFIG_MQTT_5);
+    assert_int_equal(m->receive_maximum, 20);
+    assert_int_equal(m->session_expiry_ms, 3600000);
     assert_int_equal(m->retained, CONFIG_RETAINED_DROP);
     assert_string_equal(m->spool_path, "/spool/e");
     assert_int_equal(s->qos, 1);
     assert_int_equal(s->captures_max, 2);
     assert_int_equal(s->timestamp_from, CONFIG_TIMESTAMP_RECORD);
-    assert_int_equal(s->precision, CONFIG_PRECISION_MS);
+    assert_int_equal(m->subscriptions[2].precision, CONFIG_PRECISION_MS);
     assert_string_equal(s->labels.items[1].name, "line");
     assert_string_equal(s->labels.items[1].value, "$2");
     assert_string_equal(s->json.time_format, "ms");
@@ -165,6 +167,78 @@ static void test_all_keys(void **state)
     assert_null(strstr(shown, "secret"));
     buffer_release(&text);
     config_free(cfg);
+}
+
+static void test_version_3_1_1(void **state)
+{
+    (void)state;
+    struct config *cfg = read_good(MQTT("version: 3.1.1, max_packet_size: 2MiB,", SUBSCRIPTION));
+    assert_int_equal(cfg->sinks[0].mqtt.version, CONFIG_MQTT_3_1_1);
+    config_free(cfg);
+}
+
+/* Names and ways of writing that other programs have. */
+static void test_slips(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *errors;
+    } cases[] = {
+        {MQTT("version: 3.1.1, receive_maximum: 20, session_expiry: 1h,", SUBSCRIPTION),
+         "t:3:91: sinks[0].receive_maximum: given with version 3.1.1, which can't tell it to the broker; "
+         "leave it "
+         "out: the broker's own settings count\n"
+         "t:3:111: sinks[0].session_expiry: given with version 3.1.1, which can't tell it to the broker; "
+         "leave it "
+         "out: the broker's own settings count\n"},
+        {MQTT("user: u,", SUBSCRIPTION), "t:3:58: sinks[0].user: unknown key; here that is username\n"},
+        {MQTT("clean_session: false,", SUBSCRIPTION),
+         "t:3:58: sinks[0].clean_session: unknown key; here that is session_expiry\n"},
+        {MQTT("tls: {verify: false, ca_file: /x},", SUBSCRIPTION),
+         "t:3:64: sinks[0].tls.verify: unknown key; certificates are always verified; name the CA that "
+         "signed the "
+         "broker's in tls.ca\n"
+         "t:3:79: sinks[0].tls.ca_file: unknown key; here that is ca\n"},
+        {MQTT("format: json, qos: 1,", SUBSCRIPTION),
+         "t:3:58: sinks[0].format: not a key of this type of sink; it belongs to each of the subscriptions\n"
+         "t:3:72: sinks[0].qos: unknown key; it belongs to each of the subscriptions\n"},
+        {MQTT("spool: /var/spool/x,", SUBSCRIPTION),
+         "t:3:65: sinks[0].spool: a text where a mapping belongs; write keys below it, as in spool: {path: "
+         "...}\n"},
+        {MQTT("", ""),
+         "t:4:19: sinks[0].subscriptions: the list is empty; start each subscription with \"- filter: \"\n"},
+        {MQTT("", "{topic: p, format: influx}"),
+         "t:5:1: sinks[0].subscriptions[0].filter: missing; write filter: plants/+/lines/+/#\n"
+         "t:5:2: sinks[0].subscriptions[0].topic: unknown key; here that is filter\n"},
+        {STORAGE "sinks: [{name: e, type: mqtt, broker: mqtt://b, client_id: c, subscriptions: [\n"
+                 "{filter: #\n, format: influx}]}]\n",
+         "t:4:1: sinks[0].subscriptions[0].filter: has no value (a # that isn't quoted begins a comment); "
+         "write "
+         "filter: plants/+/lines/+/#, or leave the key out\n"},
+        {MQTT("", "{filter: p/+, format: influx, labels: {a: $$#, b: x$#, c: '${#}'}}"),
+         "t:5:51: sinks[0].subscriptions[0].labels.b: $# is what # of the filter matches, and this filter "
+         "has "
+         "none; write $topic for all of the topic\n"
+         "t:5:59: sinks[0].subscriptions[0].labels.c: $# is what # of the filter matches, and this filter "
+         "has "
+         "none; write $topic for all of the topic\n"},
+        {MQTT("", "{filter: p, format: json, precision: ms, json: {timestamp: $.ts}}"),
+         "t:5:38: sinks[0].subscriptions[0].precision: given with format json, which doesn't look at it; "
+         "write "
+         "json: {time_format: ...}\n"
+         "t:5:49: sinks[0].subscriptions[0].json.timestamp: unknown key; here that is time\n"},
+        {MQTT("", "{filter: p, format: value, precision: s}"),
+         "t:5:39: sinks[0].subscriptions[0].precision: given with format value, which doesn't look at it; "
+         "leave "
+         "it out\n"},
+        {STORAGE
+         "sinks:\n"
+         "- {name: e, type: mqtt, broker: mqtt://b, client_id: c, subscriptions: [" SUBSCRIPTION "]}\n"
+         "- {name: e, type: mqtt, broker: mqtt://b, client_id: d, subscriptions: [" SUBSCRIPTION "]}\n",
+         "t:4:10: sinks[1].name: \"e\" is the name of sinks[0] too (line 3); give each sink its own\n"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        expect_error(cases[i].text, cases[i].errors);
 }
 
 static void test_mistakes(void **state)
@@ -338,8 +412,10 @@ static void test_filters(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_defaults), cmocka_unit_test(test_all_keys), cmocka_unit_test(test_mistakes),
-        cmocka_unit_test(test_brokers),  cmocka_unit_test(test_filters),
+        cmocka_unit_test(test_defaults),      cmocka_unit_test(test_all_keys),
+        cmocka_unit_test(test_version_3_1_1), cmocka_unit_test(test_slips),
+        cmocka_unit_test(test_mistakes),      cmocka_unit_test(test_brokers),
+        cmocka_unit_test(test_filters),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -107,7 +107,7 @@ static int connect_unless_b(const struct config_sink *sink, const char *node, in
 }
 
 static const struct cmd_check_wiring without_connect = {0};
-static const struct cmd_check_wiring with_connect = {.kafka_connect = connect_unless_b};
+static const struct cmd_check_wiring with_connect = {.connect = connect_unless_b};
 
 static void test_a_good_file(void **state)
 {

@@ -10,9 +10,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-
 #include "src/base/alloc.h"
 #include "src/base/clock.h"
 #include "src/ingest.h"
@@ -62,9 +59,8 @@ static void tear_down(struct fixture *f)
 static void add_group(struct sample_batch *b, const char *key)
 {
     GROW(b->groups, b->groups_count, b->groups_capacity);
-    b->groups[b->groups_count++] = (struct sample_group){.key = span_of(key, strlen(key)),
-                                                         .key_hash = XXH3_64bits(key, strlen(key)),
-                                                         .first_sample = b->samples_count};
+    b->groups[b->groups_count++] =
+        (struct sample_group){.key = span_of(key, strlen(key)), .first_sample = b->samples_count};
 }
 
 static void add_sample(struct sample_batch *b, const char *field, int64_t timestamp_ms, int64_t value)

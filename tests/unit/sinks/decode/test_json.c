@@ -299,7 +299,7 @@ static void test_mistakes_name_their_key(void **state)
 {
     (void)state;
     const struct json_label_text twice[] = {{"a", "$.b"}, {"a", "$.c"}}, relative = {"a", "b"},
-                                 all = {"a", "$.b[*]"};
+                                 reference = {"a", "$1"}, all = {"a", "$.b[*]"};
     const char *const fields[][2] = {{"$.a as", NULL},  {"$.a b", NULL},      {"$.a", "$.a as b"},
                                      {"$", NULL},       {"$.a[*].b", NULL},   {"$$.a", NULL},
                                      {"a", NULL},       {"$.a as b c", NULL}, {"$..a", NULL},
@@ -317,6 +317,12 @@ static void test_mistakes_name_their_key(void **state)
         {"labels", "a: given twice", {.labels = twice, .labels_count = 2}},
         {"labels", "a: a path starts with $", {.labels = &relative, .labels_count = 1}},
         {"labels", "a: [*] finds several", {.labels = &all, .labels_count = 1}},
+        {"labels",
+         "a: a path starts with $, as in $.device.id; a fixed text goes into the labels beside format",
+         {.labels = &relative, .labels_count = 1}},
+        {"labels", "references such as $1 aren't read here", {.labels = &reference, .labels_count = 1}},
+        {"name", "stands in braces here, as in ${$.type}", {.name = "x_$.type"}},
+        {"name", "stands in braces here", {.name = "$['type']"}},
         {"name", "no reference", {.name = "$nothing"}},
         {"name", "key can't be used here", {.name = "$key"}},
         {"name", "the last one is $2", {.name = "$3"}},

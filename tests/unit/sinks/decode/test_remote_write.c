@@ -207,6 +207,31 @@ static void histogram(struct buffer *series, int schema, const char *spans_and_d
     nest(series, 4, &h);
 }
 
+/* Lengths at and around those that take a second byte. */
+static void test_label_lengths(void **state)
+{
+    (void)state;
+    static const size_t lens[] = {0, 1, 2, 59, 60, 61, 62, 63, 120, 121, 122, 123, 124, 125, 126, 127, 128};
+    enum { COUNT = sizeof lens / sizeof lens[0] };
+    char name[129], value[129];
+    for (size_t i = 0; i < COUNT * COUNT; i++) {
+        struct buffer s = {0}, want = {0};
+        memset(name, 'n', sizeof name);
+        memset(value, 'v', sizeof value);
+        name[lens[i / COUNT]] = value[lens[i % COUNT]] = '\0';
+        label(&s, "a", "b");
+        label(&s, name, value);
+        label(&s, "y", "z");
+        sample(&s, 1, 1);
+        if (*value)
+            buffer_printf(&want, "[a|b][%s|%s][y|z] 1 1\n", *name ? name : "__name__", value);
+        else
+            buffer_printf(&want, "[a|b][y|z] 1 1\n");
+        expect_series(&s, buffer_cstr(&want));
+        buffer_release(&want);
+    }
+}
+
 static void test_histograms(void **state)
 {
     (void)state;
@@ -283,15 +308,18 @@ static void test_malformed(void **state)
         const char *data;
         size_t len;
     } series[] = {
-        {"\x08\x01", 2},                                              /* labels as a number */
-        {"\x10\x01", 2},                                              /* samples as one */
-        {"\x20\x01", 2},                                              /* histograms as one */
-        {"\x0a\x02\x08\x01", 4},                                      /* a name as a number */
-        {"\x0a\x02\x0a\x05", 4},                                      /* a name that's cut short */
-        {"\x12\x02\x08\x01", 4},                                      /* a value as a varint */
-        {"\x12\x02\x12\x00", 4},                                      /* a timestamp as bytes */
-        {"\x12\x05\x09\0\0\0\0", 7},                                  /* half a double */
-        {"\x12\x0b\x09\0\0\0\0\0\0\0\0\x10\x80", 13},                 /* a varint that doesn't end */
+        {"\x08\x01", 2},                              /* labels as a number */
+        {"\x10\x01", 2},                              /* samples as one */
+        {"\x20\x01", 2},                              /* histograms as one */
+        {"\x0a\x02\x08\x01", 4},                      /* a name as a number */
+        {"\x0a\x02\x0a\x05", 4},                      /* a name that's cut short */
+        {"\x0a\x06\x0a\x01k\x12\x02v", 8},            /* a value that's cut short */
+        {"\x0a\x06\x0a\x05k\x12\x01v", 8},            /* a name that ends behind its label */
+        {"\x0a\x06\x0a\x01k\x12\x01v\x12", 9},        /* a label that goes on behind the series */
+        {"\x12\x02\x08\x01", 4},                      /* a value as a varint */
+        {"\x12\x02\x12\x00", 4},                      /* a timestamp as bytes */
+        {"\x12\x05\x09\0\0\0\0", 7},                  /* half a double */
+        {"\x12\x0b\x09\0\0\0\0\0\0\0\0\x10\x80", 13}, /* a varint that doesn't end */
         {"\x12\x14\x10\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02", 13}, /* cut, and beyond 64 bits */
         {"\x0b\x0c", 2},                                              /* groups */
         {"\x0a", 1},
@@ -326,11 +354,12 @@ static void test_too_large(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_plain),      cmocka_unit_test(test_timestamps),
-        cmocka_unit_test(test_values),     cmocka_unit_test(test_odd_order),
-        cmocka_unit_test(test_labels),     cmocka_unit_test(test_metadata),
-        cmocka_unit_test(test_malformed),  cmocka_unit_test(test_too_large),
-        cmocka_unit_test(test_histograms), cmocka_unit_test(test_histogram_bomb),
+        cmocka_unit_test(test_plain),          cmocka_unit_test(test_timestamps),
+        cmocka_unit_test(test_values),         cmocka_unit_test(test_odd_order),
+        cmocka_unit_test(test_labels),         cmocka_unit_test(test_label_lengths),
+        cmocka_unit_test(test_metadata),       cmocka_unit_test(test_malformed),
+        cmocka_unit_test(test_too_large),      cmocka_unit_test(test_histograms),
+        cmocka_unit_test(test_histogram_bomb),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

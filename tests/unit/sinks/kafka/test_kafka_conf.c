@@ -24,6 +24,8 @@ static void owned_properties_are_refused_with_the_reason(void **state)
         "enable.partition.eof",
         "queued.max.messages.kbytes",
         "auto.commit.interval.ms",
+        "enable.ssl.certificate.verification",
+        "ssl.endpoint.identification.algorithm",
     };
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
         const char *reason = NULL;

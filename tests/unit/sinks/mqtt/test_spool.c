@@ -209,6 +209,30 @@ static void test_bound_and_trim(void **state)
     assert_int_equal(world_read(w, n + 2, "m", n + 1), 1);
 }
 
+/* The headers of segments that are begun later belong to what the bound allows: here one is full to the last
+ * bytes, with records of any size, and nothing was written before. */
+static void test_bound_counts_headers(void **state)
+{
+    struct spool_world *w = *state;
+    w->max_bytes = 1 << 20;
+    for (size_t size = 500; size < 600; size++) {
+        struct spool_stats stats;
+        unsigned n = 0;
+        int r;
+        world_open(w);
+        while ((r = world_append(w, "m", n, size)) == 0)
+            n++;
+        assert_int_equal(r, ERR_FULL);
+        world_commit(w);
+        spool_get_stats(w->spool, &stats);
+        if (stats.bytes > w->max_bytes)
+            fail_msg("records of %zu: %u bytes, more than %u", size, (unsigned)stats.bytes,
+                     (unsigned)w->max_bytes);
+        spool_trim(w->spool, stats.next_lsn);
+        world_close(w);
+    }
+}
+
 /* One group larger than all segments are meant to be: once it's delivered, there's room again. */
 static void test_a_large_group_is_trimmed(void **state)
 {
@@ -403,6 +427,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_torn_anywhere, spool_world_setup, spool_world_teardown),
         cmocka_unit_test_setup_teardown(test_damage_in_the_middle, spool_world_setup, spool_world_teardown),
         cmocka_unit_test_setup_teardown(test_bound_and_trim, spool_world_setup, spool_world_teardown),
+        cmocka_unit_test_setup_teardown(test_bound_counts_headers, spool_world_setup, spool_world_teardown),
         cmocka_unit_test_setup_teardown(test_a_large_group_is_trimmed, spool_world_setup,
                                         spool_world_teardown),
         cmocka_unit_test_setup_teardown(test_what_is_stored_leaves_the_disk, spool_world_setup,
