@@ -6,15 +6,12 @@
 
 #include "src/base/alloc.h"
 #include "src/base/clock.h"
+#include "storage/back_pressure.h"
 #include "storage/storage_impl.h"
 
 #define RAW_ROWS_FLUSH_INTERVAL_MS 1000
 /* How long a failed commit waits before it's tried again. */
 #define FULL_RETRY_MS 1000
-#define THROTTLE_MS   50
-/* In-memory parts above this are committed before the interval is over: a backlog drained at millions of rows
- * a second mustn't fill the memory. Above twice as much, writers wait for the commit, a moment at a time. */
-#define INMEMORY_BYTES_COMMIT (UINT64_C(24) << 20)
 
 void storage_wake(struct storage *st)
 {
@@ -38,18 +35,6 @@ static void flush_raw_rows(struct storage *st)
         cond_broadcast(&st->wake);
         mutex_unlock(&st->wake_lock);
     }
-}
-
-void storage_throttle(struct storage_writer *w)
-{
-    struct storage *st = w->st;
-    if (atomic_load(&st->buffered_bytes) <= 2 * INMEMORY_BYTES_COMMIT &&
-        atomic_load_explicit(&w->rows_waiting, memory_order_relaxed) < WRITER_ROWS_FLUSH)
-        return;
-    mutex_lock(&st->wake_lock);
-    if (!st->stopping)
-        cond_wait_ms(&st->wake, &st->wake_lock, THROTTLE_MS);
-    mutex_unlock(&st->wake_lock);
 }
 
 static void flush_index_rows(struct storage *st)
@@ -109,6 +94,7 @@ static void commit_round(struct storage *st)
     st->flush_attempts++;
     cond_broadcast(&st->wake);
     mutex_unlock(&st->wake_lock);
+    back_pressure_measure(st);
     merge_workers_wake_all(st->merge_workers);
 }
 

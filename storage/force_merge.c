@@ -12,6 +12,7 @@
 
 #include "src/base/alloc.h"
 #include "src/base/clock.h"
+#include "storage/back_pressure.h"
 #include "storage/merge_workers.h"
 #include "storage/partition/merge_task.h"
 #include "storage/storage_impl.h"
@@ -186,6 +187,7 @@ static int run(struct force_merge *fm, const char *prefix, struct error *reterr)
     set_plan(fm, &p);
     if (r == 0)
         r = merge_months(fm, prefix, reterr);
+    back_pressure_measure(fm->st);
     return r < 0 ? r : (int)p.months_count;
 }
 

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "src/base/alloc.h"
+#include "storage/back_pressure.h"
 #include "storage/partition/merge_task.h"
 #include "storage/storage_impl.h"
 
@@ -81,6 +82,7 @@ int merge_once(struct storage *st, enum merge_kind kind, uint64_t max_bytes)
     struct partition *pt = task.pt;
     struct error error = {0};
     int r = merge_run(&task, &error);
+    back_pressure_measure(st);
     return r == 0 ? 1 : merge_result(st, pt, r, &error);
 }
 

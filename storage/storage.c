@@ -10,6 +10,7 @@
 #include "src/base/cleanup.h"
 #include "src/base/clock.h"
 #include "src/base/fault_point.h"
+#include "storage/back_pressure.h"
 #include "storage/series/index_items.h"
 #include "storage/storage_impl.h"
 #include "storage/store_dir.h"
@@ -169,6 +170,7 @@ int storage_open(struct storage **ret, const struct storage_options *options, st
     start_raw_rows_flusher(st);
     start_inmemory_parts_flusher(st);
     start_stale_parts_remover(st);
+    back_pressure_measure(st);
     merge_workers_wake_all(st->merge_workers); /* a stop may have cut merges short */
     *ret = st;
     return 0;
@@ -351,11 +353,7 @@ static void merge_stats(struct storage *st, struct storage_stats *ret)
     }
     ret->write_amplification = flushed ? (double)(flushed + merged) / (double)flushed : 0;
     ret->intake_slowed_seconds_total = (double)atomic_load(&st->intake_slowed_ms) / 1000;
-    for (size_t i = 0; i < ret->months_count; i++) {
-        const struct storage_month_stats *m = &ret->months[i];
-        uint64_t most = m->small.parts > m->index.parts ? m->small.parts : m->index.parts;
-        ret->parts_waiting = most > ret->parts_waiting ? most : ret->parts_waiting;
-    }
+    ret->parts_waiting = atomic_load(&st->merge_debt);
 }
 
 void storage_stats(struct storage *st, struct storage_stats *ret)

@@ -17,6 +17,10 @@
 
 /* A writer with this many rows doesn't wait for the second to be over: 12 MB. */
 #define WRITER_ROWS_FLUSH (UINT64_C(512) << 10)
+/* In-memory parts above this are committed before the interval is over: a backlog drained at millions of rows
+ * a second mustn't fill the memory. Above twice as much, writers wait for the commit, a moment at a time. */
+#define INMEMORY_BYTES_COMMIT (UINT64_C(24) << 20)
+#define INMEMORY_BYTES_WAIT   (2 * INMEMORY_BYTES_COMMIT)
 /* Index rows of new series are many and alike until they're sorted and joined: they don't wait either. */
 #define INDEX_BYTES_FLUSH (UINT64_C(8) << 20)
 
@@ -33,6 +37,8 @@ struct storage_writer {
     struct mutex lock; /* RANK_WRITER: held from begin to end, and by whoever takes the shards */
     struct storage_writer *next;
     bool name_is_apart;            /* the owner's: see storage_writer_set_name_apart */
+    int64_t last_begin_ms;         /* monotonic clock; the writer's own, as is: */
+    double owed_ms;                /* waits too short to be made */
     _Atomic uint64_t rows_waiting; /* rows_since_flush as of the last end, to look at without the lock */
     /* Locked: */
     struct month_shard *shards;
@@ -91,7 +97,8 @@ struct storage {
     _Atomic uint64_t series_generation; /* of handles: those from before the last deletion may be dead */
     _Atomic uint64_t commits_total, commit_failures_total, rows_added_total;
     _Atomic uint64_t flush_ms_last, flush_ms_total;
-    _Atomic uint64_t intake_slowed_ms;
+    _Atomic uint64_t intake_slowed_ms; /* of all writers */
+    _Atomic uint64_t merge_debt;       /* back_pressure.h */
 
     struct mutex wake_lock; /* RANK_LEAF */
     struct cond wake;       /* of all threads below and of storage_flush */
@@ -131,8 +138,6 @@ void start_inmemory_parts_flusher(struct storage *st);
 /* Wakes and joins all of them; running merges are cancelled. */
 void storage_stop_threads(struct storage *st);
 void storage_wake(struct storage *st);
-/* Holds a writer up for a moment when commits don't keep pace. */
-void storage_throttle(struct storage_writer *w);
 
 /* --- retention.c --- */
 

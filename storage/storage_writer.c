@@ -4,6 +4,7 @@
 
 #include "src/base/alloc.h"
 #include "src/base/clock.h"
+#include "storage/back_pressure.h"
 #include "storage/storage_impl.h"
 
 /* Format 10.6: date 0 is reserved; later timestamps don't fit the reference's arithmetic. */

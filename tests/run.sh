@@ -91,6 +91,10 @@ step mqtt-powercut quick dev     600  "the power is lost: nothing that MQTT's PU
                                                      @PYTHON@ tests/real/mqtt_powercut.py --build @BUILD@ --cuts 2 --points 8
 step mqtt-powercut-long full dev 3600 "the same 12 times at more points, and the fsyncs that it would miss" \
                                                      @PYTHON@ tests/real/mqtt_powercut.py --build @BUILD@ --cuts 12 --points 30 --rand 2 --proof
+step lifecycle     quick release 300  "a month of 10,000,000 rows: few parts, one after a forced merge, each series as a stock server finds it" \
+                                                     @PYTHON@ tests/real/lifecycle.py --build @BUILD@
+step lifecycle-long full release 3600 "the same with 200,000,000 rows" \
+                                                     @PYTHON@ tests/real/lifecycle.py --build @BUILD@ --rows 200000000 --commits 8640
 step retention     quick release+dev 300 "retention over a stock directory, killed at each step; a stock server over what remains" \
                                                      @PYTHON@ tests/real/retention.py --build @BUILD@ --fault-build @ROOT@/dev
 step dedup         quick release 300  "deduplication beside stock VictoriaMetrics, over the same parts" \

@@ -83,6 +83,10 @@ static void encode_block(struct block_stream_writer *bsw, struct block *b)
 {
     struct block_header *bh = &b->header;
     int64_t first_timestamp;
+    if (bh->tsid.metric_group_id != bsw->last_tsid.metric_group_id) {
+        int_array_effort_restart(&bsw->values_effort);
+        int_array_effort_restart(&bsw->timestamps_effort);
+    }
     buffer_clear(&bsw->values_data);
     int_array_encode_lightly(&bsw->values_data, b->mantissas, bh->rows_count, &bsw->values_effort,
                              &bh->values_type, &bh->first_value);

@@ -10,7 +10,8 @@
 /* From this raw size on compression is tried; it's kept if it saves a tenth. */
 #define COMPRESS_BYTES_MIN 128
 #define LIGHT_LEVEL        1
-#define TRIAL_INTERVAL     16    /* arrays */
+#define TRIAL_INTERVAL_MIN 8 /* arrays */
+#define TRIAL_INTERVAL_MAX 64
 #define LIGHT_EXCESS_MAX   1.002 /* how much larger its frame may be */
 #define STRIDE             32
 #define MARGIN_MIN         1.01
@@ -94,6 +95,25 @@ static bool is_worth_it(size_t frame_size, size_t raw_size)
     return (double)frame_size <= 0.9 * (double)raw_size;
 }
 
+void int_array_effort_restart(struct int_array_effort *effort)
+{
+    effort->interval = TRIAL_INTERVAL_MIN;
+    if (effort->since_trial >= TRIAL_INTERVAL_MIN)
+        effort->until_trial = 0;
+}
+
+static void judge_trial(struct int_array_effort *effort, size_t light_size, size_t size)
+{
+    double gain = (double)light_size / (double)size;
+    effort->light = gain <= LIGHT_EXCESS_MAX;
+    effort->margin = (gain < 1 ? 1 / gain : 1) * MARGIN_MIN;
+    effort->interval = effort->interval < TRIAL_INTERVAL_MIN   ? TRIAL_INTERVAL_MIN
+                       : effort->interval < TRIAL_INTERVAL_MAX ? effort->interval * 2
+                                                               : TRIAL_INTERVAL_MAX;
+    effort->until_trial = effort->interval;
+    effort->since_trial = 0;
+}
+
 /* Makes the frame of raw[0..raw_size) at VictoriaMetrics' level, or an equally good one with less effort. */
 static size_t compress(uint8_t *frame, size_t bound, const uint8_t *raw, size_t raw_size, int level,
                        struct int_array_effort *effort)
@@ -101,7 +121,8 @@ static size_t compress(uint8_t *frame, size_t bound, const uint8_t *raw, size_t 
     if (!effort || level <= LIGHT_LEVEL)
         return zstd_compress_into(frame, bound, raw, raw_size, level);
     bool trial = effort->until_trial == 0;
-    effort->until_trial = trial ? TRIAL_INTERVAL - 1 : effort->until_trial - 1;
+    effort->until_trial -= !trial;
+    effort->since_trial++;
     size_t light_size = 0;
     if (trial || effort->light) {
         light_size = zstd_compress_into(frame, bound, raw, raw_size, LIGHT_LEVEL);
@@ -111,11 +132,8 @@ static size_t compress(uint8_t *frame, size_t bound, const uint8_t *raw, size_t 
         effort->light = false; /* until the next trial: not both each time */
     }
     size_t size = zstd_compress_into(frame, bound, raw, raw_size, level);
-    if (trial) {
-        double gain = (double)light_size / (double)size;
-        effort->light = gain <= LIGHT_EXCESS_MAX;
-        effort->margin = (gain < 1 ? 1 / gain : 1) * MARGIN_MIN;
-    }
+    if (trial)
+        judge_trial(effort, light_size, size);
     return size;
 }
 

@@ -38,10 +38,13 @@ void int_array_encode(struct buffer *dst, const int64_t *a, size_t n, uint8_t *r
 /* Which of two ways to compress does for the arrays that come now. Zeroed at the start of a part; one thread
  * at a time. */
 struct int_array_effort {
-    unsigned until_trial; /* arrays until both ways are tried again */
+    unsigned until_trial, since_trial, interval; /* arrays between trials of both ways */
     bool light;
     double margin; /* by how much VictoriaMetrics' frame might be larger */
 };
+
+/* Arrays of another kind come now, such as those of another metric. */
+void int_array_effort_restart(struct int_array_effort *effort);
 
 /* The same type, first item and bytes after decompression, but in the long run at most some thousandths
  * larger and cheaper to make: the lightest compression is taken where a trial, every so many arrays, shows

@@ -65,33 +65,47 @@ static void fill_tables(void)
     }
 }
 
-/* As long as eight bytes and room for eight integers are left; *done of n integers were read then. */
+/* Widens the lanes of a window at p into dst[0..8). */
+__attribute__((target("sse4.1"))) static inline void get_lanes(int64_t *dst, __m128i bytes,
+                                                               const struct window *w)
+{
+    const __m128i low = _mm_set1_epi16(0x7f), high = _mm_set1_epi16(0x3f80), one = _mm_set1_epi16(1);
+    __m128i x = _mm_shuffle_epi8(bytes, _mm_loadu_si128((const __m128i *)(const void *)w->shuffle));
+    __m128i v = _mm_or_si128(_mm_and_si128(x, low), _mm_and_si128(_mm_srli_epi16(x, 1), high));
+    v = _mm_xor_si128(_mm_srli_epi16(v, 1), _mm_sub_epi16(_mm_setzero_si128(), _mm_and_si128(v, one)));
+    __m128i *out = (__m128i *)(void *)dst;
+    _mm_storeu_si128(out, _mm_cvtepi16_epi64(v));
+    _mm_storeu_si128(out + 1, _mm_cvtepi16_epi64(_mm_srli_si128(v, 4)));
+    _mm_storeu_si128(out + 2, _mm_cvtepi16_epi64(_mm_srli_si128(v, 8)));
+    _mm_storeu_si128(out + 3, _mm_cvtepi16_epi64(_mm_srli_si128(v, 12)));
+}
+
+/* Two windows at a time, as long as their bytes and room for their integers are left; *done of n integers
+ * were read then. */
 __attribute__((target("sse4.1"))) static const uint8_t *get_windows(int64_t *dst, size_t n, const uint8_t *p,
                                                                     const uint8_t *end, size_t *done)
 {
-    const __m128i low = _mm_set1_epi16(0x7f), high = _mm_set1_epi16(0x3f80), one = _mm_set1_epi16(1);
     size_t i = 0;
     (void)pthread_once(&tables_once, fill_tables);
-    while (n - i >= LANES && end - p >= LANES) {
-        __m128i bytes = _mm_loadl_epi64((const __m128i *)(const void *)p);
-        const struct window *w = &windows[_mm_movemask_epi8(bytes) & 0xff];
-        if (!w->count) { /* a long one */
-            p = varint_get_signed(p, end, &dst[i]);
+    while (n - i >= 2 * LANES && end - p >= 2 * LANES) {
+        __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)p);
+        unsigned mask = (unsigned)_mm_movemask_epi8(bytes);
+        const struct window *first = &windows[mask & 0xff];
+        const struct window *second = &windows[mask >> first->bytes & 0xff];
+        if (!first->count || !second->count) { /* a long one */
+            size_t count = first->count + 1u;
+            for (size_t k = 0; p && k < count; k++, i++)
+                p = varint_get_signed(p, end, &dst[i]);
             if (!p)
                 return NULL;
-            i++;
             continue;
         }
-        __m128i x = _mm_shuffle_epi8(bytes, _mm_loadu_si128((const __m128i *)(const void *)w->shuffle));
-        __m128i v = _mm_or_si128(_mm_and_si128(x, low), _mm_and_si128(_mm_srli_epi16(x, 1), high));
-        v = _mm_xor_si128(_mm_srli_epi16(v, 1), _mm_sub_epi16(_mm_setzero_si128(), _mm_and_si128(v, one)));
-        __m128i *out = (__m128i *)(void *)(dst + i);
-        _mm_storeu_si128(out, _mm_cvtepi16_epi64(v));
-        _mm_storeu_si128(out + 1, _mm_cvtepi16_epi64(_mm_srli_si128(v, 4)));
-        _mm_storeu_si128(out + 2, _mm_cvtepi16_epi64(_mm_srli_si128(v, 8)));
-        _mm_storeu_si128(out + 3, _mm_cvtepi16_epi64(_mm_srli_si128(v, 12)));
-        i += w->count;
-        p += w->bytes;
+        get_lanes(dst + i, bytes, first);
+        i += first->count;
+        p += first->bytes;
+        get_lanes(dst + i, _mm_loadl_epi64((const __m128i *)(const void *)p), second);
+        i += second->count;
+        p += second->bytes;
     }
     *done = i;
     return p;
@@ -120,7 +134,7 @@ static const uint8_t *get_windows(int64_t *dst, size_t n, const uint8_t *p, cons
 const uint8_t *varint_array_get(int64_t *dst, size_t n, const uint8_t *p, const uint8_t *end)
 {
     size_t i = 0;
-    if (n >= LANES && has_shuffles())
+    if (n >= 2 * LANES && has_shuffles())
         p = get_windows(dst, n, p, end, &i);
     for (; p && i < n; i++)
         p = varint_get_signed(p, end, &dst[i]);

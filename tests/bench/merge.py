@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """A forced merge by Varve beside one by a stock VictoriaMetrics, on copies of the same directory, in turn. Called by run.sh.
 
-Varve's CPU is that of `varve merge DIR` in all: opening, merging, closing. The stock server's is that of a server from its start on the
-copy until it's merged and idle, less that of a start on the merged directory which is left idle for as long: what it takes to open and to
-live isn't counted. Bytes per sample are those of all files below data/, the index included, after a clean stop. Both results are asked for
+Varve's CPU is that of `varve merge DIR`, less that of one on the merged directory which finds no such month: what it takes to open and close
+isn't counted. The stock server's is that of a server from its start on the copy until it's merged and idle, less that of a start on the
+merged directory which is left idle for as long: what it takes to open and to live isn't counted. Bytes per sample are those of all files below data/, the index included, after a clean stop. Both results are asked for
 their number of samples and their sum, by a stock server.
 """
 import argparse
@@ -77,22 +77,31 @@ class Load:
         return to
 
 
-def run_varve(scope, options, load, program, number):
-    directory = load.copy(scope, 'varve-%d' % number)
-    begin = time.monotonic()
-    p = subprocess.Popen([os.path.join(options.build, 'src', 'varve'), 'merge', directory], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+def varve_merge(options, directory, month, want):
+    """-> rusage of one run"""
+    p = subprocess.Popen([os.path.join(options.build, 'src', 'varve'), 'merge', directory, *month], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     output = p.stdout.read() + p.stderr.read()
     _, status, usage = os.wait4(p.pid, 0)
     p.returncode = os.waitstatus_to_exitcode(status)
-    seconds = time.monotonic() - begin
-    if p.returncode != 0:
+    if p.returncode != want:
         raise ProgramFailed('varve merge: exit %d\n%s' % (p.returncode, output.decode('utf-8', 'replace')))
+    return usage
+
+
+def run_varve(scope, options, load, program, number):
+    directory = load.copy(scope, 'varve-%d' % number)
+    begin = time.monotonic()
+    usage = varve_merge(options, directory, [], 0)
+    seconds = time.monotonic() - begin
+    idle = varve_merge(options, directory, ['2000'], 2)        # there's no such month
+    cpu, opening = usage.ru_utime + usage.ru_stime, idle.ru_utime + idle.ru_stime
+    say('varve %d: %.2f CPU-s, of these %.2f of opening and closing' % (number, cpu, opening))
     size, index = data_bytes(directory)
     stock = Stock(scope, directory, 'stock-on-varve-%d' % number, program=program, flags=MEMORY).start()
     found = contents(stock, load, options)
     stock.stop()
     shutil.rmtree(directory)
-    return Result(usage.ru_utime + usage.ru_stime, seconds, usage.ru_maxrss / 1024, size, index, load.samples, found)
+    return Result(cpu - opening, seconds, usage.ru_maxrss / 1024, size, index, load.samples, found)
 
 
 def run_peer(scope, options, load, program, number):
@@ -130,6 +139,7 @@ def main():
     parser.add_argument('--late-percent', type=int, default=2)
     parser.add_argument('--rounds', type=int, default=3)
     parser.add_argument('--seed', type=int, default=1)
+    parser.add_argument('--limit', type=float, help='fail when ratio.cpu is above it')
     options = parser.parse_args()
     with Scope('bench', keep_logs_in=options.build) as scope:
         program = stocks.binary(scope)
@@ -152,8 +162,11 @@ def main():
         print('%s.bytes_per_sample: %.4f' % (who, median(results, 'bytes')))
         print('%s.index_bytes_per_sample: %.4f' % (who, median(results, 'index_bytes')))
         print('%s.seconds: %.2f' % (who, median(results, 'seconds')))
-    print('ratio.cpu: %.4f' % (median(own, 'cpu_per_m') / median(peer, 'cpu_per_m')))
+    ratio = median(own, 'cpu_per_m') / median(peer, 'cpu_per_m')
+    print('ratio.cpu: %.4f' % ratio)
     print('ratio.bytes_per_sample: %.4f' % (median(own, 'bytes') / median(peer, 'bytes')))
+    if options.limit is not None and ratio > options.limit:
+        raise ProgramFailed('ratio.cpu is %.4f, and may be %.2f' % (ratio, options.limit))
 
 
 if __name__ == '__main__':

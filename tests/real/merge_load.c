@@ -137,12 +137,14 @@ static void flush(struct load *l)
 
 static void wait_for_merges(struct storage *st)
 {
-    struct storage_stats stats;
+    uint64_t active;
     do {
+        struct storage_stats stats;
         clock_sleep_ms(MERGE_WAIT_MS);
         storage_stats(st, &stats);
+        active = stats.merges_active;
         storage_stats_release(&stats);
-    } while (stats.merges_active);
+    } while (active);
 }
 
 int main(int argc, char **argv)

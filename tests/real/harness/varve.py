@@ -175,11 +175,16 @@ class Varve:
 _python = []
 
 
-def vmread(scope, directory):
-    """The directory as the independent reader of the testbed sees it -> Export."""
+def vmread_program(scope):
+    """The command of the testbed's independent reader; a directory is to follow."""
     if not _python:
         _python.append(scope.run(['bash', os.path.join(TESTBED, 'python.sh')], timeout=600).stdout.decode().strip())
-    r = scope.run([_python[0], os.path.join(TESTBED, 'vmread.py'), directory], timeout=600)
+    return [_python[0], os.path.join(TESTBED, 'vmread.py')]
+
+
+def vmread(scope, directory):
+    """The directory as the independent reader of the testbed sees it -> Export."""
+    r = scope.run([*vmread_program(scope), directory], timeout=600)
     if r.stderr:
         raise ProgramFailed('vmread.py: ' + r.stderr.decode('utf-8', 'replace')[:1000])
     return Export(r.stdout.splitlines())
