@@ -91,6 +91,8 @@ step mqtt-powercut quick dev     600  "the power is lost: nothing that MQTT's PU
                                                      @PYTHON@ tests/real/mqtt_powercut.py --build @BUILD@ --cuts 2 --points 8
 step mqtt-powercut-long full dev 3600 "the same 12 times at more points, and the fsyncs that it would miss" \
                                                      @PYTHON@ tests/real/mqtt_powercut.py --build @BUILD@ --cuts 12 --points 30 --rand 2 --proof
+step merge-oracle  quick release 300  "forced merges make the blocks that a stock server makes of the same parts" \
+                                                     @PYTHON@ tests/real/merge_oracle.py --build @BUILD@
 step lifecycle     quick release 300  "a month of 10,000,000 rows: few parts, one after a forced merge, each series as a stock server finds it" \
                                                      @PYTHON@ tests/real/lifecycle.py --build @BUILD@
 step lifecycle-long full release 3600 "the same with 200,000,000 rows" \
