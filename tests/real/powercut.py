@@ -8,12 +8,14 @@ killed at a random operation and started again on the same mount, where unsynced
 record the directories are built that a power loss may have left then: nothing that wasn't synced, everything, or a random choice;
 where a name needs the fsync of its directory (posix) and where any fsync takes all names along (ext4). Each has to pass store_check.c,
 one in ten also `varve inspect --json` and `varve export`. Followers go on from one of these states, and are cut again.
+In one recording fsyncs fail now and then, with ENOSPC, after which the writer goes on, or EIO, which ends it.
 Half of the points lie where most is at stake: at the moment in which a position was called durable, and right before an fsync.
 Then the harness proves itself: with one kind of fsync left out (nosync.c) there are states that fail.
 --keep: states that fail are copied there. `crashstates.py JOURNAL --out DIR --at SEQ --mode MODE` makes one again.
 """
 import argparse
 import concurrent.futures
+import errno
 import json
 import multiprocessing
 import os
@@ -32,6 +34,8 @@ from harness.varve import binary
 JOBS = os.cpu_count() or 1
 SERIES, ROWS_PER_MESSAGE = 3, 4                 # store_writer's
 CLI_EVERY = 10                                  # states that the command-line tools are asked about too
+FATAL_EXIT = 3                                  # store_writer's, after an EIO
+SYNC_FAIL_RUNS = 6
 SHOWN = 5                                       # failing states that are described
 
 # What is left out: patterns below the store.
@@ -115,7 +119,7 @@ def random_runs(chance, commits, kills):
 
 
 def record(scope, tools, chance, name, runs, before=None, omit=()):
-    """Runs the writer as runs has it, [(commits, operation to be killed at or 0)] -> Recording.
+    """Runs the writer as runs has it, [(commits, operation to be killed at or 0[, errno of fsyncs that fail])] -> Recording.
 
     before: (directory, position) to begin with; omit: patterns of files whose fsync is left out.
     """
@@ -125,11 +129,11 @@ def record(scope, tools, chance, name, runs, before=None, omit=()):
     with mount:
         store = os.path.join(mount.mnt, 'store')
         env = {'LD_PRELOAD': tools.nosync, 'NOSYNC_ROOT': os.path.realpath(store), 'NOSYNC_PATTERNS': ':'.join(omit)} if omit else None
-        for commits, kill in runs:
-            p = mount.spawn([tools.writer, store, mount.control, str(commits), str(chance.randrange(65536)), str(kill)],
+        for commits, kill, *fails in runs:
+            p = mount.spawn([tools.writer, store, mount.control, str(commits), str(chance.randrange(65536)), str(kill), *map(str, fails)],
                             log=scope.path(name + '-writer.log'), env=env)
             code = p.wait(300)
-            if code != 0 and not (kill and code == -9):
+            if code != 0 and not (kill and code == -9) and not (fails == [errno.EIO] and code == FATAL_EXIT):
                 raise ProgramFailed('store_writer: exit %d\n%s' % (code, p.output()))
     return Recording(name, mount.journal, *((before[1], True) if before else ()))
 
@@ -299,6 +303,9 @@ def main(report):
             if before:
                 recordings.append(record(scope, tools, chance, 'follower%d' % n,
                                          random_runs(chance, args.commits // 2, args.kills // 2), before))
+        if recordings:                              # the journal's fsync among them, with and without the record on disk
+            runs = [(args.commits // 4, 0, chance.choice((errno.ENOSPC, errno.EIO))) for _ in range(SYNC_FAIL_RUNS)]
+            recordings.append(record(scope, tools, chance, 'fsyncs fail', runs))
         report.say('%d recordings' % len(recordings))
         for r in recordings:
             done, failures = check_recording(scope, tools, r, r.points(chance, args.points), rand=args.rand, keep=args.keep)

@@ -17,11 +17,18 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "src/base/clock.h"
 #include "tests/real/powercut_messages.h"
+
+/* Exit code after an error that the store can't go on from, when fsyncs fail on purpose. */
+#define FATAL_EXIT 3
+/* As many as a commit may have, and some more. */
+#define FSYNCS_OF_A_COMMIT 40
 
 struct control {
     int fd;
     struct storage *st; /* NULL while it isn't open */
+    int fails;          /* errno of fsyncs that fail; 0: none does */
 };
 
 static void tell(const struct control *c, const char *command, uint64_t n)
@@ -55,15 +62,34 @@ static void on_durable(void *context, uint64_t commit)
 
 static void on_trouble(void *context, const struct error *error)
 {
-    (void)context;
+    struct control *c = context;
     fprintf(stderr, "the store says: %s\n", error->message);
-    exit(1);
+    _exit(c->fails ? FATAL_EXIT : 1); /* as the service does: nothing more is acknowledged */
+}
+
+/* One of the next fsyncs fails, every other time. */
+static void arm(const struct control *c, unsigned short seed[3])
+{
+    char command[64];
+    if (!c->fails || erand48(seed) < 0.5)
+        return;
+    snprintf(command, sizeof command, "fail fsync %d 1", c->fails);
+    tell(c, command, (uint64_t)(erand48(seed) * FSYNCS_OF_A_COMMIT));
+}
+
+/* A full disk is waited out. */
+static int flush(struct storage *st, struct error *reterr)
+{
+    int r;
+    while ((r = storage_flush(st, -1, reterr)) == ERR_FULL)
+        clock_sleep_ms(20);
+    return r;
 }
 
 int main(int argc, char **argv)
 {
-    if (argc != 6) {
-        fprintf(stderr, "usage: store_writer STORE CONTROL COMMITS SEED KILL\n");
+    if (argc != 6 && argc != 7) {
+        fprintf(stderr, "usage: store_writer STORE CONTROL COMMITS SEED KILL [ERRNO]\n");
         return 64;
     }
     struct control c = {.fd = open(argv[2], O_WRONLY | O_CLOEXEC)};
@@ -71,6 +97,9 @@ int main(int argc, char **argv)
         perror(argv[2]);
         return 1;
     }
+    c.fails = argc > 6 ? (int)strtol(argv[6], NULL, 10) : 0;
+    if (c.fails)
+        tell(&c, "reset fault", 0);
     long commits = strtol(argv[3], NULL, 10);
     unsigned short seed[3] = {0, 0, (unsigned short)strtol(argv[4], NULL, 10)};
     long kill_at = strtol(argv[5], NULL, 10);
@@ -98,12 +127,15 @@ int main(int argc, char **argv)
         tell(&c, "mark handed", to);
         put_messages(w, next, to);
         next = to;
-        if (storage_flush(st, -1, &error) < 0) {
+        arm(&c, seed);
+        if (flush(st, &error) < 0) {
             fprintf(stderr, "storage_flush: %s\n", error.message);
             return 1;
         }
     }
     storage_writer_free(w);
+    if (c.fails)
+        tell(&c, "reset fault", 0);
     if (storage_close(st, &error) < 0) {
         fprintf(stderr, "storage_close: %s\n", error.message);
         return 1;

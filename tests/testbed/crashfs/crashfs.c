@@ -8,7 +8,8 @@
  *
  * Control: each line written to MOUNT-POINT/.crashfs is a command:
  *   mark TEXT              put TEXT in the journal (for example: a reply that promised durability was received)
- *   fail OP ERRNO [N]      the next N (default 1, -1 = all) calls of OP fail; OP: write fsync create rename unlink truncate
+ *   fail OP ERRNO [N [M]]  after the next M (default 0) calls of OP the N (default 1, -1 = all) that follow fail;
+ *                          OP: write fsync create rename unlink truncate
  *                          open read mkdir; ERRNO a number (5 EIO, 28 ENOSPC, 122 EDQUOT)
  *   space BYTES            so many more bytes can be written, then ENOSPC (-1 = no limit)
  *   delay OP MS            each OP takes MS milliseconds longer
@@ -94,25 +95,26 @@ static void log_op(uint32_t op, uint32_t flags, uint64_t id, uint64_t dir, const
 /* ---- faults ---- */
 enum { F_WRITE, F_FSYNC, F_CREATE, F_RENAME, F_UNLINK, F_TRUNCATE, F_OPEN, F_READ, F_MKDIR, F_MAX };
 static const char *fname[F_MAX] = {"write", "fsync", "create", "rename", "unlink", "truncate", "open", "read", "mkdir"};
-static struct { int err, count, ms; } fault[F_MAX];
+static struct { int err, count, ms, skip; } fault[F_MAX];
 static long long space = -1;
 static int short_writes;
 static int trip(int f) { /* 0 or -errno */
   if (fault[f].ms) { struct timespec t = {fault[f].ms / 1000, fault[f].ms % 1000 * 1000000L}; nanosleep(&t, NULL); }
-  if (!fault[f].count) return 0;
+  if (!fault[f].count || fault[f].skip-- > 0) return 0;
+  fault[f].skip = 0;
   if (fault[f].count > 0) fault[f].count--;
   return -fault[f].err;
 }
 static int command(char *s) {
-  char op[32]; int a = 0, n = 1; long long v;
+  char op[32]; int a = 0, n = 1, skip = 0; long long v;
   if (!strncmp(s, "mark ", 5)) { log_op(J_MARK, 0, 0, 0, NULL, 0, NULL, 0, 0, s + 5, strlen(s + 5)); return 0; }
-  if (!strcmp(s, "reset")) { memset(fault, 0, sizeof fault); space = -1; short_writes = 0; kill_in = 0; return 0; }
+  if (!strncmp(s, "reset", 5)) { memset(fault, 0, sizeof fault); space = -1; short_writes = 0; kill_in = 0; return 0; }
   if (sscanf(s, "space %lld", &v) == 1) { space = v; return 0; }
   if (sscanf(s, "short %d", &n) == 1) { short_writes = n; return 0; }
   if (sscanf(s, "kill %d %lld", &a, &v) == 2) { kill_pid = a; kill_in = (long)v; return 0; }
   n = 1;
-  if (sscanf(s, "fail %31s %d %d", op, &a, &n) >= 2)
-    for (int i = 0; i < F_MAX; i++) if (!strcmp(op, fname[i])) { fault[i].err = a; fault[i].count = n; return 0; }
+  if (sscanf(s, "fail %31s %d %d %d", op, &a, &n, &skip) >= 2)
+    for (int i = 0; i < F_MAX; i++) if (!strcmp(op, fname[i])) { fault[i].err = a; fault[i].count = n; fault[i].skip = skip; return 0; }
   if (sscanf(s, "delay %31s %d", op, &a) == 2)
     for (int i = 0; i < F_MAX; i++) if (!strcmp(op, fname[i])) { fault[i].ms = a; return 0; }
   return -EINVAL;

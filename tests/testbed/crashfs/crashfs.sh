@@ -2,7 +2,7 @@
 # crashfs.sh - mount and unmount crashfs (see crashfs.c and crashstates.py).
 #   crashfs.sh start DIR     DIR/mnt is the place to write to, DIR/back keeps the files, DIR/journal the record of changes
 #                            (what already lies in DIR/back counts as durable)
-#   crashfs.sh ctl DIR LINE  a control line: mark TEXT | fail OP ERRNO [N] | space BYTES | delay OP MS | short N | kill PID N | reset
+#   crashfs.sh ctl DIR LINE  a control line: mark TEXT | fail OP ERRNO [N [M]] | space BYTES | delay OP MS | short N | kill PID N | reset
 #   crashfs.sh stop DIR
 # then: crashstates.py DIR/journal --check 'CMD'
 set -euo pipefail
