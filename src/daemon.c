@@ -20,8 +20,9 @@
 #define RANK_SINKS ((enum lock_rank)(RANK_SINK - 5))
 /* Of the 10 s that a stop may take: intake 1 s, the last commit this, sinks 3 s, the rest what is left. */
 #define LAST_COMMIT_TIMEOUT_MS INT64_C(4000)
-/* Rows arrive at hundreds of MiB a second, so memory is to be looked at often. */
-#define WATCH_INTERVAL_MS 200
+#define WATCH_INTERVAL_MS      200
+/* New series arrive at hundreds of MiB a second, so memory is looked at more often. */
+#define MEMORY_INTERVAL_MS 20
 /* A start that finds the disk full looks again after this time; systemd waits so much longer each time. */
 #define ROOM_INTERVAL_MS 1000
 #define ROOM_TIMEOUT_S   60
@@ -295,8 +296,14 @@ int daemon_run(const struct config *cfg)
     log_open(cfg->log.level, cfg->log.format);
     mutex_init(&d.sinks_lock, RANK_SINKS);
     int failed = start(&d);
-    while (!failed && !d.stop_asked && !wait_for_stop(WATCH_INTERVAL_MS))
+    int64_t watched_ms = clock_monotonic_ms();
+    while (!failed && !d.stop_asked && !wait_for_stop(MEMORY_INTERVAL_MS)) {
+        daemon_watch_memory(&d);
+        if (clock_monotonic_ms() - watched_ms < WATCH_INTERVAL_MS)
+            continue;
         daemon_watch(&d);
+        watched_ms = clock_monotonic_ms();
+    }
     unblock_interrupt();
     int result = stop(&d);
     mutex_destroy(&d.sinks_lock);

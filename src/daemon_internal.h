@@ -55,5 +55,7 @@ struct http_api daemon_http_api(struct daemon *d);
 /* daemon_watch.c: main thread, a few times a second. */
 void daemon_watch_init(struct daemon *d);
 void daemon_watch(struct daemon *d);
+/* Only whether the process is above its memory limit: then intake pauses at once. More often. */
+void daemon_watch_memory(struct daemon *d);
 
 #endif

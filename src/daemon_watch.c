@@ -124,3 +124,11 @@ void daemon_watch(struct daemon *d)
     say_status(d, totals.rows);
     intake_totals_release(&totals);
 }
+
+void daemon_watch_memory(struct daemon *d)
+{
+    if (process_memory_used() <= d->memory_limit_bytes)
+        return;
+    d->gate.is_memory_high = true; /* until an eighth of it is back */
+    (void)ingest_set_paused(d->ingest, INTAKE_PAUSE_MEMORY, true);
+}

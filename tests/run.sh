@@ -102,6 +102,8 @@ step retention     quick release+dev 300 "retention over a stock directory, kill
 step dedup         quick release 300  "deduplication beside stock VictoriaMetrics, over the same parts" \
                                                      @PYTHON@ tests/real/dedup.py --build @BUILD@ --rounds 3
 step dedup-long    full  release 1800 "the same, 60 times"      @PYTHON@ tests/real/dedup.py --build @BUILD@ --rounds 60
+step memory-limit  quick release 300  "intake waits at storage.memory_limit, and nothing is lost" \
+                                                     @PYTHON@ tests/real/memory_limit.py --build @BUILD@
 step crashfs       full  -       300  "crashfs finds a store that forgets to sync" bash tests/testbed/crashfs/selftest.sh
 step broker-away   quick release 600  "Kafka away at start, in the middle, at the stop" \
                                                      @PYTHON@ tests/real/broker_away.py --build @BUILD@ --away 10
