@@ -23,13 +23,11 @@ from harness import report as reports
 from harness import stock as stocks
 from harness.compare import Difference, Export
 from harness.kafka import Kafka
+from harness.kafka_stream import GROUP, PARTITIONS, TOPIC, Stream
 from harness.scope import Scope, TimedOut, wait_until
 from harness.stock import Stock
-from harness.stream import Stream
 from harness.varve import Varve, sink
 
-TOPIC, GROUP, PARTITIONS = 'disk', 'varve-disk', 3
-RATE = 40                                       # messages a second
 MIN_FREE_MIB = 2
 IN_NAMESPACE = 'VARVE_TEST_MOUNT_NAMESPACE'
 CHUNK = 1 << 16
@@ -173,7 +171,7 @@ def main(report, options):
         kafka.create(TOPIC, PARTITIONS)
         varve = Varve(scope, options.build, os.path.join(disk.dir, 'store'), [sink(kafka.brokers, TOPIC, GROUP)],
                       storage={'flush_interval': '300ms', 'min_free_disk': '%dMiB' % MIN_FREE_MIB})
-        stream = Stream(kafka, TOPIC, PARTITIONS, options.seed, workload.months_from(time.time()), RATE)
+        stream = Stream(scope, kafka, options.seed, workload.months_from(time.time()))
         run = Run(report, varve.start(), disk, stream)
         run.wait(lambda: varve.metric('varve_commit_number') > 1, 20, 'the first commits')
         for n in range(options.cycles):

@@ -24,7 +24,6 @@ from harness.kafka import Kafka
 from harness.kafka_stream import GROUP, PARTITIONS, TOPIC, Stream
 from harness.scope import ProgramFailed, Scope, wait_until
 from harness.stock import Stock
-from harness.stream import Stream
 from harness.varve import Varve, has_fault_points, sink
 
 POINTS = ('commit.before_record', 'commit.recorded', 'commit.published', 'commit.acknowledged', 'publish.index', 'publish.parts_json')
@@ -122,7 +121,7 @@ def main(report, options):
         kafka.create(TOPIC, PARTITIONS)
         store = scope.path('store')
         varve = Varve(scope, options.build, store, [sink(kafka.brokers, TOPIC, GROUP)])
-        stream = Stream(kafka, TOPIC, PARTITIONS, options.seed, months, RATE)
+        stream = Stream(scope, kafka, options.seed, months)
         random_kills(report, varve, kafka, stream, chance, options.kills)
         if fault_build:
             fault = Varve(scope, fault_build, store, [sink(kafka.brokers, TOPIC, GROUP)], name='varve-fault')
