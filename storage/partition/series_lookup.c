@@ -5,24 +5,14 @@
 
 #include "src/base/alloc.h"
 #include "src/base/clock.h"
-#include "storage/mergeset/item_search.h"
+#include "src/base/thread.h"
+#include "storage/partition/month_series.h"
 #include "storage/series/index_items.h"
-#include "storage/series/index_row.h"
-#include "storage/series/metric_id_set.h"
-#include "storage/series/series_set.h"
 
-struct day {
-    uint64_t date; /* days since the epoch */
-    struct series_set series;
-};
-
-struct month_series {
-    struct partition *pt;
-    struct series_set series; /* those with rows of kinds 1, 2, 3 in the month, as far as known */
-    struct metric_id_set deleted;
-    struct day *days;
-    size_t days_count, days_capacity;
-};
+/* Read by the caller who touches a day first; what is more is left to the loader. */
+#define ROWS_AT_ONCE 16384
+/* Read by the loader without the lock, then taken over under it: a millisecond. */
+#define ROWS_PER_TURN 4096
 
 struct series_lookup {
     struct table *table;
@@ -33,7 +23,15 @@ struct series_lookup {
     size_t months_count, months_capacity;
     struct index_item_writer rows;
     struct buffer name;
+    struct loaded_rows found;
     uint64_t new_series;
+    size_t rows_at_once;
+    struct cond wake; /* of the loader */
+    struct thread loader;
+    bool stopping, loader_held;
+    struct day_load *reading; /* by the loader, without the lock */
+    bool reading_forgotten;   /* meanwhile: the loader frees it */
+    struct error load_error;  /* what ended the loader */
 };
 
 struct series_lookup *series_lookup_new(struct table *table, struct series_registry *registry)
@@ -41,125 +39,30 @@ struct series_lookup *series_lookup_new(struct table *table, struct series_regis
     struct series_lookup *l = xcalloc(1, sizeof *l);
     l->table = table;
     l->registry = registry;
+    l->rows_at_once = ROWS_AT_ONCE;
+    cond_init(&l->wake);
     mutex_init(&l->lock, RANK_LOOKUP);
     return l;
-}
-
-static void month_series_free(struct month_series *m)
-{
-    for (size_t k = 0; k < m->days_count; k++)
-        series_set_release(&m->days[k].series);
-    series_set_release(&m->series);
-    metric_id_set_release(&m->deleted);
-    free(m->days);
-    free(m);
 }
 
 void series_lookup_free(struct series_lookup *l)
 {
     if (!l)
         return;
+    mutex_lock(&l->lock);
+    l->stopping = true;
+    cond_broadcast(&l->wake);
+    mutex_unlock(&l->lock);
+    thread_join(&l->loader);
     for (size_t i = 0; i < l->months_count; i++)
         month_series_free(l->months[i]);
     free(l->months);
+    loaded_rows_release(&l->found);
     index_item_writer_release(&l->rows);
     buffer_release(&l->name);
     mutex_destroy(&l->lock);
+    cond_destroy(&l->wake);
     free(l);
-}
-
-/* --- what the index knows --- */
-
-struct index_scan {
-    struct part_list parts;
-    struct item_source *sources;
-    struct item_search search;
-};
-
-static void scan_open(struct index_scan *scan, struct partition *pt)
-{
-    *scan = (struct index_scan){0};
-    part_set_pin(&pt->index, &scan->parts, NULL, NULL);
-    scan->sources = xcalloc(scan->parts.count, sizeof *scan->sources);
-    for (size_t i = 0; i < scan->parts.count; i++)
-        scan->sources[i] = part_item_source(scan->parts.parts[i]);
-    item_search_init(&scan->search, scan->sources, scan->parts.count);
-}
-
-static void scan_close(struct index_scan *scan)
-{
-    item_search_release(&scan->search);
-    free(scan->sources);
-    part_list_release(&scan->parts);
-}
-
-/* Learns the series of one day: names, TSIDs, and that they're registered. */
-static int load_day(struct series_lookup *l, struct month_series *m, struct day *day, struct index_scan *scan,
-                    struct error *reterr)
-{
-    struct buffer prefix = {0};
-    index_key_number(&prefix, INDEX_DATE_NAME_TSID, day->date);
-    int r = item_search_first_with_prefix(&scan->search, prefix.data, prefix.len, reterr);
-    for (; r == 1; r = item_search_next(&scan->search, reterr)) {
-        struct item item = scan->search.item;
-        if (item.len < prefix.len || memcmp(item.data, prefix.data, prefix.len) != 0)
-            break;
-        struct index_row row;
-        r = index_row_parse(&row, item, reterr);
-        if (r < 0)
-            break;
-        if (metric_id_set_has(&m->deleted, row.tsid.metric_id))
-            continue;
-        uint32_t series;
-        uint64_t hash = series_name_hash(row.name.data, row.name.len);
-        r = series_registry_add(l->registry, row.name.data, row.name.len, hash, &row.tsid, &series, reterr);
-        if (r < 0)
-            break;
-        /* Known under another id from another month: that id goes on, and is registered here when it's
-         * needed. */
-        if (series_registry_tsid(l->registry, series).metric_id != row.tsid.metric_id)
-            continue;
-        series_set_add(&day->series, series);
-        series_set_add(&m->series, series);
-    }
-    buffer_release(&prefix);
-    return r < 0 ? r : 0;
-}
-
-/* The latest day before `date` in the same month that has series; 0 if there's none. */
-static int latest_day_before(const struct month_series *m, uint64_t date, struct index_scan *scan,
-                             uint64_t *ret_date, struct error *reterr)
-{
-    uint64_t first = (uint64_t)(m->pt->month.min_ms / DAY_MS);
-    *ret_date = 0;
-    for (uint64_t d = date; d > first;) {
-        struct buffer prefix = {0};
-        index_key_number(&prefix, INDEX_DATE_ID, --d);
-        int r = item_search_first_with_prefix(&scan->search, prefix.data, prefix.len, reterr);
-        buffer_release(&prefix);
-        if (r < 0)
-            return r;
-        if (r == 1) {
-            *ret_date = d;
-            return 0;
-        }
-    }
-    return 0;
-}
-
-static struct day *find_day(struct month_series *m, uint64_t date)
-{
-    for (size_t i = m->days_count; i-- > 0;)
-        if (m->days[i].date == date)
-            return &m->days[i];
-    return NULL;
-}
-
-static struct day *add_day(struct month_series *m, uint64_t date)
-{
-    GROW(m->days, m->days_count, m->days_capacity);
-    m->days[m->days_count] = (struct day){.date = date};
-    return &m->days[m->days_count++];
 }
 
 static struct month_series *find_month(struct series_lookup *l, int64_t timestamp_ms)
@@ -172,13 +75,116 @@ static struct month_series *find_month(struct series_lookup *l, int64_t timestam
     return NULL;
 }
 
-/* The state of the month and day of a timestamp, read from the index at the first touch. */
-static int touch(struct series_lookup *l, int64_t timestamp_ms, struct month_series **ret_month,
-                 struct day **ret_day, struct error *reterr)
+/* --- what the index knows --- */
+
+/* The next load that waits; by the order in which days were touched. */
+static struct day_load *next_load(struct series_lookup *l)
+{
+    for (size_t i = l->months_count; i-- > 0;) {
+        struct month_series *m = l->months[i];
+        for (size_t k = 0; m->loads_count && k < m->days_count; k++)
+            if (m->days[k].load)
+                return m->days[k].load;
+    }
+    return NULL;
+}
+
+static struct day *day_of_load(struct series_lookup *l, const struct day_load *load,
+                               struct month_series **ret_month)
+{
+    for (size_t i = 0; i < l->months_count; i++) {
+        struct month_series *m = l->months[i];
+        for (size_t k = 0; k < m->days_count; k++) {
+            if (m->days[k].load != load)
+                continue;
+            *ret_month = m;
+            return &m->days[k];
+        }
+    }
+    return NULL;
+}
+
+/* Reads some rows of a day and takes them over. Returns as day_load_next. */
+static int load_turn(struct series_lookup *l, struct day_load *load, struct loaded_rows *rows,
+                     struct error *reterr)
+{
+    l->reading = load;
+    l->reading_forgotten = false;
+    mutex_unlock(&l->lock);
+    int more = day_load_next(load, ROWS_PER_TURN, rows, reterr);
+    mutex_lock(&l->lock);
+    l->reading = NULL;
+    if (l->reading_forgotten) { /* the month is out of retention */
+        day_load_free(load);
+        return 0;
+    }
+    struct month_series *m = NULL;
+    struct day *day = day_of_load(l, load, &m);
+    if (!day)
+        return 0;
+    int r = more < 0 ? more : month_series_learn(m, day, l->registry, rows, reterr);
+    if (r < 0)
+        return error_prefix(reterr, r, "index of %s", m->pt->month.name);
+    if (!more)
+        month_series_day_loaded(m, day);
+    return more;
+}
+
+/* Reads the rest of the days that were touched, while lookups go on. */
+static void loader(void *arg)
+{
+    struct series_lookup *l = arg;
+    struct loaded_rows rows = {0};
+    mutex_lock(&l->lock);
+    while (!l->stopping && !l->load_error.code) {
+        struct day_load *load = l->loader_held ? NULL : next_load(l);
+        if (!load) {
+            cond_wait(&l->wake, &l->lock);
+            continue;
+        }
+        struct error error = {0};
+        if (load_turn(l, load, &rows, &error) < 0)
+            l->load_error = error;
+    }
+    mutex_unlock(&l->lock);
+    loaded_rows_release(&rows);
+}
+
+static int add_day(struct series_lookup *l, struct month_series *m, uint64_t date, size_t rows_at_once,
+                   struct error *reterr)
+{
+    struct day *day = month_series_add_day(m, date);
+    int r = rows_at_once ? day_load_next(day->load, rows_at_once, &l->found, reterr) : 1;
+    if (r < 0)
+        return r;
+    bool more = r;
+    r = rows_at_once ? month_series_learn(m, day, l->registry, &l->found, reterr) : 0;
+    if (r < 0)
+        return r;
+    if (!more) {
+        month_series_day_loaded(m, day);
+        return 0;
+    }
+    if (l->loader.started)
+        cond_broadcast(&l->wake);
+    else
+        thread_start(&l->loader, "day-loader", loader, l);
+    return 0;
+}
+
+/* The state of the month and day of a timestamp; what the index knows of it is read from the first touch on:
+ * rows_at_once of them now. */
+static int touch(struct series_lookup *l, int64_t timestamp_ms, size_t rows_at_once,
+                 struct month_series **ret_month, struct day **ret_day, struct error *reterr)
 {
     uint64_t date = (uint64_t)(timestamp_ms / DAY_MS);
     struct month_series *m = find_month(l, timestamp_ms);
-    struct day *day = m ? find_day(m, date) : NULL;
+    struct day *day = m ? month_series_day(m, date) : NULL;
+    if (l->load_error.code) {
+        if (reterr)
+            *reterr = l->load_error;
+        return l->load_error.code;
+    }
     if (day) {
         *ret_month = m;
         *ret_day = day;
@@ -186,24 +192,23 @@ static int touch(struct series_lookup *l, int64_t timestamp_ms, struct month_ser
     }
     bool new_month = !m;
     if (new_month) {
-        m = xcalloc(1, sizeof *m);
-        m->pt = create_partition(l->table, timestamp_ms);
+        m = month_series_new(create_partition(l->table, timestamp_ms));
         GROW(l->months, l->months_count, l->months_capacity);
         l->months[l->months_count++] = m;
     }
     struct index_scan scan;
-    scan_open(&scan, m->pt);
+    index_scan_open(&scan, m->pt);
     uint64_t earlier = 0;
     int r = new_month ? metric_id_set_load_deleted(&m->deleted, &scan.search, reterr) : 0;
     if (r == 0)
-        r = latest_day_before(m, date, &scan, &earlier, reterr);
-    if (r == 0 && earlier && !find_day(m, earlier))
-        r = load_day(l, m, add_day(m, earlier), &scan, reterr);
+        r = month_series_day_before(m, date, &scan, &earlier, reterr);
+    index_scan_close(&scan);
     if (r == 0)
-        r = load_day(l, m, add_day(m, date), &scan, reterr);
-    scan_close(&scan);
+        r = add_day(l, m, date, rows_at_once, reterr);
+    if (r == 0 && earlier && !month_series_day(m, earlier))
+        r = add_day(l, m, earlier, rows_at_once, reterr);
     *ret_month = m;
-    *ret_day = find_day(m, date);
+    *ret_day = month_series_day(m, date);
     return r == 0 ? 0 : error_prefix(reterr, r, "index of %s", m->pt->month.name);
 }
 
@@ -232,12 +237,17 @@ static int resolve_locked(struct series_lookup *l, int64_t timestamp_ms, uint32_
 {
     struct month_series *m;
     struct day *day;
-    int r = touch(l, timestamp_ms, &m, &day, reterr);
+    int r = touch(l, timestamp_ms, l->rows_at_once, &m, &day, reterr);
     if (r < 0)
         return r;
-    uint64_t hash = series_name_hash(l->name.data, l->name.len);
+    struct item name = {l->name.data, l->name.len};
+    uint64_t hash = series_name_hash(name.data, name.len);
     uint32_t series;
-    r = series_registry_add(l->registry, l->name.data, l->name.len, hash, NULL, &series, reterr);
+    if (m->loads_count && !(series_registry_find(l->registry, name.data, name.len, hash, &series) &&
+                            series_set_has(&day->series, series)))
+        r = month_series_learn_name(m, day, l->registry, name, &l->found, reterr);
+    if (r == 0)
+        r = series_registry_add(l->registry, name.data, name.len, hash, NULL, &series, reterr);
     if (r < 0)
         return r;
     l->new_series += r == 1;
@@ -276,11 +286,55 @@ int series_lookup_register(struct series_lookup *l, uint32_t series, int64_t tim
     struct month_series *m;
     struct day *day;
     mutex_lock(&l->lock);
-    int r = touch(l, timestamp_ms, &m, &day, reterr);
+    int r = touch(l, timestamp_ms, l->rows_at_once, &m, &day, reterr);
+    if (r == 0 && m->loads_count && !series_set_has(&day->series, series))
+        r = month_series_learn_name(m, day, l->registry, series_registry_name(l->registry, series), &l->found,
+                                    reterr);
     if (r == 0)
         r = add_rows(l, m, day, series, reterr);
     mutex_unlock(&l->lock);
     return r;
+}
+
+int series_lookup_preload(struct series_lookup *l, int64_t timestamp_ms, struct error *reterr)
+{
+    struct month_series *m;
+    struct day *day;
+    if (!table_find(l->table, timestamp_ms))
+        return 0;
+    mutex_lock(&l->lock);
+    int r = touch(l, timestamp_ms, 0, &m, &day, reterr);
+    mutex_unlock(&l->lock);
+    return r;
+}
+
+void series_lookup_set_loading(struct series_lookup *l, size_t rows_at_once, bool in_background)
+{
+    mutex_lock(&l->lock);
+    l->rows_at_once = rows_at_once;
+    l->loader_held = !in_background;
+    cond_broadcast(&l->wake);
+    mutex_unlock(&l->lock);
+}
+
+bool series_lookup_is_loading(struct series_lookup *l)
+{
+    mutex_lock(&l->lock);
+    bool is_loading = next_load(l) != NULL && !l->load_error.code;
+    mutex_unlock(&l->lock);
+    return is_loading;
+}
+
+/* The loader may be reading one of its days. */
+static void forget_month(struct series_lookup *l, struct month_series *m)
+{
+    for (size_t i = 0; l->reading && i < m->days_count; i++) {
+        if (m->days[i].load != l->reading)
+            continue;
+        l->reading_forgotten = true;
+        m->days[i].load = NULL;
+    }
+    month_series_free(m);
 }
 
 void series_lookup_forget_months(struct series_lookup *l, int64_t before_ms)
@@ -289,7 +343,7 @@ void series_lookup_forget_months(struct series_lookup *l, int64_t before_ms)
     size_t kept = 0;
     for (size_t i = 0; i < l->months_count; i++) {
         if (l->months[i]->pt->month.max_ms < before_ms)
-            month_series_free(l->months[i]);
+            forget_month(l, l->months[i]);
         else
             l->months[kept++] = l->months[i];
     }

@@ -3,10 +3,12 @@
  * (lib/storage/storage.go:add, index_db.go:createIndexes; format 8.3, 8.7).
  *
  * Per month and day it knows which series are registered. What earlier runs registered is read from the
- * month's index the first time that a day is touched: the rows of kind 7 of that day and of the latest
- * earlier day of the month. A name found in neither gets a new id (several ids of one name are legal; queries
- * join them). Any thread: one lock (RANK_LOOKUP) per call. Callers keep what they learn in caches of their
- * own.
+ * month's index from the first time on that a day is touched: the rows of kind 7 of that day and of the
+ * latest earlier day of the month. A few thousand are read at once; the rest by a thread of its own (the
+ * loader), and until it's done a name that isn't known yet is looked for in the index by itself, so that a
+ * day with millions of series holds nobody up. A name found in neither day gets a new id (several ids of one
+ * name are legal; queries join them). Any thread: one lock (RANK_LOOKUP) per call. Callers keep what they
+ * learn in caches of their own.
  */
 #ifndef VARVE_STORAGE_PARTITION_SERIES_LOOKUP_H
 #define VARVE_STORAGE_PARTITION_SERIES_LOOKUP_H
@@ -30,6 +32,13 @@ int series_lookup_resolve(struct series_lookup *l, const struct metric_label *la
 /* Makes sure of a known handle's index rows for that day. */
 int series_lookup_register(struct series_lookup *l, uint32_t series, int64_t timestamp_ms,
                            struct error *reterr);
+
+/* Begins to read what the index knows of that day, if it has the month, before anybody asks for it. */
+int series_lookup_preload(struct series_lookup *l, int64_t timestamp_ms, struct error *reterr);
+/* Whether the loader has something left to read. */
+bool series_lookup_is_loading(struct series_lookup *l);
+/* For tests: how many rows are read at the touch of a day, and whether the loader reads the rest. */
+void series_lookup_set_loading(struct series_lookup *l, size_t rows_at_once, bool in_background);
 
 /* Forgets what is known of months that end before before_ms; no call for their days may come any more. */
 void series_lookup_forget_months(struct series_lookup *l, int64_t before_ms);

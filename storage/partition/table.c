@@ -44,6 +44,19 @@ struct partition *create_partition(struct table *tb, int64_t timestamp_ms)
     return found;
 }
 
+struct partition *table_find(struct table *tb, int64_t timestamp_ms)
+{
+    struct partition *found = NULL;
+    mutex_lock(&tb->lock);
+    for (size_t i = 0; i < tb->count && !found; i++) {
+        const struct month *month = &tb->partitions[i]->month;
+        if (month->min_ms <= timestamp_ms && timestamp_ms <= month->max_ms)
+            found = tb->partitions[i];
+    }
+    mutex_unlock(&tb->lock);
+    return found;
+}
+
 struct partition **table_partitions(struct table *tb, size_t *ret_count)
 {
     mutex_lock(&tb->lock);

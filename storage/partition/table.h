@@ -25,6 +25,9 @@ void table_release(struct table *tb);
  * appear with its first publication). */
 struct partition *create_partition(struct table *tb, int64_t timestamp_ms);
 
+/* The same if there is one, else NULL. */
+struct partition *table_find(struct table *tb, int64_t timestamp_ms);
+
 /* All partitions, oldest first; free the array. */
 struct partition **table_partitions(struct table *tb, size_t *ret_count);
 

@@ -300,6 +300,162 @@ static void after_a_flush_all_is_in_parts_whoever_else_flushes(void **state)
     world_close(&world);
 }
 
+/* --- days with many series --- */
+
+#define MANY 3000
+
+static void resolve_many(struct partition_world *world, int64_t timestamp_ms, int first, int step,
+                         uint64_t ids[MANY])
+{
+    for (int n = 0, i = first; n < MANY; n++, i = (i + step) % MANY) {
+        char host[16];
+        snprintf(host, sizeof host, "h%d", i);
+        uint64_t id = metric_id_of(world, resolve(world, "m", host, timestamp_ms));
+        if (ids[i] && ids[i] != id)
+            fail_msg("%s was %llu and is %llu", host, (unsigned long long)ids[i], (unsigned long long)id);
+        ids[i] = id;
+    }
+}
+
+static void wait_until_loaded(struct partition_world *world)
+{
+    for (int i = 0; i < 10000 && series_lookup_is_loading(world->lookup); i++)
+        clock_sleep_ms(1);
+    assert_false(series_lookup_is_loading(world->lookup));
+}
+
+/* A day of which 3,000 series are on disk, or rather in a part, and the next day. */
+static void open_with_many(struct partition_world *world, uint64_t ids[MANY])
+{
+    world_open(world, &fs_posix);
+    resolve_many(world, LAST_OF_OCTOBER - DAY_MS, 0, 1, ids);
+    partition_flush_index_rows(create_partition(&world->table, LAST_OF_OCTOBER));
+    world_restart(world);
+}
+
+static void names_are_looked_for_one_by_one_until_their_day_is_loaded(void **state)
+{
+    (void)state;
+    struct partition_world world;
+    static uint64_t ids[MANY];
+    memset(ids, 0, sizeof ids);
+    open_with_many(&world, ids);
+    for (size_t at_once = 0; at_once < 3; at_once++) {
+        series_lookup_set_loading(world.lookup, at_once * 1000, false);
+        resolve_many(&world, LAST_OF_OCTOBER - DAY_MS, 7, 1001, ids);
+        assert_rows(&world, LAST_OF_OCTOBER, MANY, MANY); /* nothing was written again */
+        assert_true(series_lookup_is_loading(world.lookup));
+        assert_int_equal(series_lookup_new_series(world.lookup), 0);
+        uint32_t other = resolve(&world, "m", "another", LAST_OF_OCTOBER - DAY_MS);
+        assert_int_equal(series_lookup_new_series(world.lookup), 1);
+        assert_int_equal(resolve(&world, "m", "another", LAST_OF_OCTOBER - DAY_MS), other);
+        series_lookup_set_loading(world.lookup, 0, true);
+        wait_until_loaded(&world);
+        resolve_many(&world, LAST_OF_OCTOBER - DAY_MS, 0, 1, ids);
+        assert_int_equal(series_registry_count(world.registry), MANY + 1);
+        if (at_once < 2) { /* "another" wasn't flushed: its rows are lost with a new world */
+            world_close(&world);
+            memset(ids, 0, sizeof ids);
+            open_with_many(&world, ids);
+        }
+    }
+    world_close(&world);
+}
+
+static void the_day_before_is_looked_into_as_well(void **state)
+{
+    (void)state;
+    struct partition_world world;
+    static uint64_t ids[MANY];
+    memset(ids, 0, sizeof ids);
+    open_with_many(&world, ids);
+    series_lookup_set_loading(world.lookup, 0, false);
+    uint32_t a = resolve(&world, "m", "h5", LAST_OF_OCTOBER);
+    assert_int_equal(metric_id_of(&world, a), ids[5]);
+    /* Known by its handle, and registered on a day that isn't loaded. */
+    assert_int_equal(series_lookup_register(world.lookup, a, LAST_OF_OCTOBER - DAY_MS, NULL), 0);
+    assert_rows(&world, LAST_OF_OCTOBER, MANY, MANY + 1);
+    series_lookup_set_loading(world.lookup, 0, true);
+    wait_until_loaded(&world);
+    resolve_many(&world, LAST_OF_OCTOBER, 0, 1, ids);
+    assert_int_equal(series_lookup_new_series(world.lookup), 0);
+    assert_rows(&world, LAST_OF_OCTOBER, MANY, 2 * MANY);
+    world_close(&world);
+}
+
+/* The loader meets rows of names that were deleted, and made anew, since the load began. */
+static void the_loader_does_not_bring_back_what_was_deleted(void **state)
+{
+    (void)state;
+    struct partition_world world;
+    static uint64_t ids[MANY];
+    memset(ids, 0, sizeof ids);
+    open_with_many(&world, ids);
+    series_lookup_set_loading(world.lookup, 0, false);
+    (void)resolve(&world, "m", "h1", LAST_OF_OCTOBER - DAY_MS);
+    struct metric_id_set deleted = {0};
+    struct buffer names[2] = {{0}, {0}};
+    struct item items[2];
+    for (int i = 0; i < 2; i++) { /* one that is known, one that isn't */
+        struct metric_label labels[] = {{"__name__", 8, "m", 1}, {"host", 4, i ? "h2" : "h1", 2}};
+        metric_name_canonical(&names[i], labels, 2);
+        items[i] = (struct item){names[i].data, names[i].len};
+        metric_id_set_add(&deleted, ids[i + 1]);
+    }
+    metric_id_set_sort(&deleted);
+    series_lookup_delete_ids(world.lookup, create_partition(&world.table, LAST_OF_OCTOBER), &deleted);
+    series_lookup_delete(world.lookup, items, 2);
+    uint64_t again = metric_id_of(&world, resolve(&world, "m", "h1", LAST_OF_OCTOBER - DAY_MS));
+    assert_true(again != ids[1]);
+    series_lookup_set_loading(world.lookup, 0, true);
+    wait_until_loaded(&world);
+    assert_int_equal(metric_id_of(&world, resolve(&world, "m", "h1", LAST_OF_OCTOBER - DAY_MS)), again);
+    assert_true(metric_id_of(&world, resolve(&world, "m", "h2", LAST_OF_OCTOBER - DAY_MS)) != ids[2]);
+    assert_int_equal(metric_id_of(&world, resolve(&world, "m", "h3", LAST_OF_OCTOBER - DAY_MS)), ids[3]);
+    assert_int_equal(series_lookup_new_series(world.lookup), 2);
+    metric_id_set_release(&deleted);
+    for (int i = 0; i < 2; i++)
+        buffer_release(&names[i]);
+    world_close(&world);
+}
+
+static void a_month_may_be_forgotten_while_it_is_loaded(void **state)
+{
+    (void)state;
+    struct partition_world world;
+    static uint64_t ids[MANY];
+    for (int round = 0; round < 10; round++) {
+        memset(ids, 0, sizeof ids);
+        open_with_many(&world, ids);
+        series_lookup_set_loading(world.lookup, 0, true);
+        assert_int_equal(series_lookup_preload(world.lookup, LAST_OF_OCTOBER, NULL), 0);
+        if (round % 2)
+            clock_sleep_ms(1);
+        series_lookup_forget_months(world.lookup, FIRST_OF_NOVEMBER);
+        assert_false(series_lookup_is_loading(world.lookup));
+        assert_int_equal(series_lookup_preload(world.lookup, FIRST_OF_NOVEMBER, NULL), 0);
+        world_close(&world);
+    }
+}
+
+static void lookups_go_on_while_the_loader_reads(void **state)
+{
+    (void)state;
+    struct partition_world world;
+    static uint64_t ids[MANY];
+    memset(ids, 0, sizeof ids);
+    open_with_many(&world, ids);
+    series_lookup_set_loading(world.lookup, 0, true);
+    assert_int_equal(series_lookup_preload(world.lookup, LAST_OF_OCTOBER, NULL), 0);
+    resolve_many(&world, LAST_OF_OCTOBER, 3, 1001, ids);
+    resolve_many(&world, LAST_OF_OCTOBER - DAY_MS, 3, 1001, ids);
+    wait_until_loaded(&world);
+    assert_int_equal(series_lookup_new_series(world.lookup), 0);
+    assert_int_equal(series_registry_count(world.registry), MANY);
+    assert_rows(&world, LAST_OF_OCTOBER, MANY, 2 * MANY);
+    world_close(&world);
+}
+
 static uint32_t series_of_store(struct storage_writer *w, const char *host, int64_t timestamp_ms)
 {
     struct metric_label labels[] = {{"__name__", 8, "m", 1}, {"host", 4, host, (uint32_t)strlen(host)}};
@@ -348,6 +504,11 @@ int main(void)
         cmocka_unit_test(deleted_ids_are_not_used_again),
         cmocka_unit_test(limits_are_refused_with_a_reason_and_leave_nothing),
         cmocka_unit_test(threads_that_come_at_once_get_one_id),
+        cmocka_unit_test(names_are_looked_for_one_by_one_until_their_day_is_loaded),
+        cmocka_unit_test(the_day_before_is_looked_into_as_well),
+        cmocka_unit_test(the_loader_does_not_bring_back_what_was_deleted),
+        cmocka_unit_test(a_month_may_be_forgotten_while_it_is_loaded),
+        cmocka_unit_test(lookups_go_on_while_the_loader_reads),
         cmocka_unit_test(after_a_flush_all_is_in_parts_whoever_else_flushes),
         cmocka_unit_test(a_store_finds_them_again_after_a_restart),
     };
