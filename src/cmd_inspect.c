@@ -103,12 +103,31 @@ static void print_store(const struct inspection *in)
            s.index_bytes, per_sample(s.index_bytes, s.rows));
 }
 
+/* "small 12 parts, 5000 rows, 900 bytes": nothing of kinds that there are none of. */
+static void print_kind(const struct inspection *in, const char *month, enum part_place place)
+{
+    uint64_t parts = 0, rows = 0, bytes = 0;
+    for (size_t i = 0; i < in->parts_count; i++) {
+        const struct inspected_part *p = &in->parts[i];
+        if (p->place != place || strcmp(p->month, month) != 0)
+            continue;
+        parts++;
+        rows += p->rows;
+        bytes += p->bytes;
+    }
+    if (parts)
+        printf("  %-5s %" PRIu64 " part%s, %" PRIu64 " %s, %" PRIu64 " bytes\n", place_name(place), parts,
+               parts == 1 ? "" : "s", rows, place == PLACE_INDEX ? "items" : "rows", bytes);
+}
+
 static void print_month(const struct inspection *in, const char *month)
 {
     char from[TIME_TEXT_SIZE], to[TIME_TEXT_SIZE];
     struct sums s = sum_parts(in, month);
     printf("\nmonth %s: %" PRIu64 " rows, %.3f bytes a sample\n", month, s.rows,
            per_sample(s.bytes + s.index_bytes, s.rows));
+    for (int place = 0; place < PART_PLACES; place++)
+        print_kind(in, month, (enum part_place)place);
     for (size_t i = 0; i < in->parts_count; i++) {
         const struct inspected_part *p = &in->parts[i];
         if (strcmp(p->month, month) != 0)

@@ -6,6 +6,8 @@
 #include "storage/part/file_part.h"
 #include "storage/part/inmemory_part.h"
 
+#define BEHIND_BYTES (UINT64_C(4) << 20)
+
 void block_stream_reader_init_from_file_part(struct block_stream_reader *bsr, const struct file_part *part)
 {
     *bsr = (struct block_stream_reader){.part = part};
@@ -17,8 +19,30 @@ void block_stream_reader_init_from_inmemory_part(struct block_stream_reader *bsr
     *bsr = (struct block_stream_reader){.inmemory_part = mp};
 }
 
+static void set_sequential(const struct file_part *part, bool is_sequential)
+{
+    fs_map_sequential(&part->timestamps, is_sequential);
+    fs_map_sequential(&part->values, is_sequential);
+}
+
+void block_stream_reader_set_streamed(struct block_stream_reader *bsr)
+{
+    bsr->is_streamed = true;
+    set_sequential(bsr->part, true);
+}
+
+static void let_go(const struct fs_map *m, uint64_t *behind, uint64_t offset)
+{
+    if (offset - *behind < BEHIND_BYTES)
+        return;
+    fs_map_behind(m, *behind, offset);
+    *behind = offset;
+}
+
 void block_stream_reader_release(struct block_stream_reader *bsr)
 {
+    if (bsr->is_streamed)
+        set_sequential(bsr->part, false);
     block_release(&bsr->block);
     buffer_release(&bsr->scratch);
     free(bsr->headers);
@@ -105,6 +129,10 @@ static int next_in_file(struct block_stream_reader *bsr, struct error *reterr)
         r = read_index_block(bsr, reterr);
         if (r < 0)
             return r;
+    }
+    if (bsr->is_streamed) {
+        let_go(&bsr->part->timestamps, &bsr->timestamps_behind, bsr->shared_offset);
+        let_go(&bsr->part->values, &bsr->values_behind, bsr->last.values_offset);
     }
     const struct block_header *bh = &bsr->headers[bsr->next_header++];
     r = check_block(bsr, bh, reterr);

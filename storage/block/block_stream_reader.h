@@ -34,9 +34,14 @@ struct block_stream_reader {
     uint64_t shared_offset;                    /* of the timestamps block stored last */
     uint32_t shared_size;
     uint64_t rows_count, blocks_count;
+    bool is_streamed;
+    uint64_t timestamps_behind, values_behind; /* bytes let go of */
 };
 
 void block_stream_reader_init_from_file_part(struct block_stream_reader *bsr, const struct file_part *part);
+/* The part is large: it's read ahead, and what has been read is the first to leave the page cache. After init
+ * from a file part. */
+void block_stream_reader_set_streamed(struct block_stream_reader *bsr);
 void block_stream_reader_init_from_inmemory_part(struct block_stream_reader *bsr,
                                                  const struct inmemory_part *mp);
 

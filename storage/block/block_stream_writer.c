@@ -144,6 +144,11 @@ static int add_header(struct block_stream_writer *bsw, const struct block_header
     return 0;
 }
 
+void block_stream_writer_set_streamed(struct block_stream_writer *bsw)
+{
+    bsw->timestamps.is_streamed = bsw->values.is_streamed = bsw->index.is_streamed = true;
+}
+
 void block_stream_writer_set_dedup(struct block_stream_writer *bsw, int64_t interval_ms)
 {
     bsw->header.min_dedup_interval = interval_ms;

@@ -48,6 +48,9 @@ int block_stream_writer_init_from_file_part(struct block_stream_writer *bsw, con
  * Before the first block. 0: all rows. */
 void block_stream_writer_set_dedup(struct block_stream_writer *bsw, int64_t interval_ms);
 
+/* The part will be large, and isn't read soon: it shall not fill the page cache. After init. */
+void block_stream_writer_set_streamed(struct block_stream_writer *bsw);
+
 /* Adds a block: an encoded one with its bytes as they are, else it's encoded here (and b->header filled).
  * Blocks must come ordered by TSID: anything else is ERR_INVALID. Those of one series come by min timestamp,
  * but for the rows that deduplication leaves out. Equal neighbouring timestamps are stored once. The block's

@@ -17,6 +17,9 @@
 /* Large enough that a part's files are written in few calls, small enough for many writers at once. */
 #define FS_FILE_BUFFER_BYTES ((size_t)256 << 10)
 
+/* A streamed file goes to the disk in steps of these. */
+#define FS_BEHIND_BYTES ((uint64_t)8 << 20)
+
 static char *parent_of(const char *path)
 {
     char *copy = xstrdup(path);
@@ -106,9 +109,14 @@ static int write_pending(struct fs_file *f, struct error *reterr)
         return 0;
     int r = f->fs->ops->write(f->fs, f->fd, f->path, f->pending.data, f->pending.len,
                               f->size - f->pending.len, reterr);
-    if (r == 0)
-        buffer_clear(&f->pending);
-    return r;
+    if (r < 0)
+        return r;
+    buffer_clear(&f->pending);
+    if (f->is_streamed && f->fs->ops->write_behind && f->size - f->written_behind >= FS_BEHIND_BYTES) {
+        f->fs->ops->write_behind(f->fs, f->fd, f->written_behind, f->size);
+        f->written_behind = f->size;
+    }
+    return 0;
 }
 
 int fs_file_append(struct fs_file *f, const void *data, size_t size, struct error *reterr)
@@ -124,6 +132,8 @@ int fs_file_finish(struct fs_file *f, struct error *reterr)
     int r = write_pending(f, reterr);
     if (r == 0)
         r = f->fs->ops->sync(f->fs, f->fd, f->path, reterr);
+    if (r == 0 && f->is_streamed && f->fs->ops->write_behind)
+        f->fs->ops->write_behind(f->fs, f->fd, f->size, f->size);
     if (r == 0) {
         int fd = f->fd;
         f->fd = -1;
@@ -212,6 +222,26 @@ void fs_map_release(struct fs_map *m)
     if (m->data)
         (void)munmap((void *)m->data, m->size);
     *m = (struct fs_map){0};
+}
+
+void fs_map_sequential(const struct fs_map *m, bool is_sequential)
+{
+    if (m->data)
+        (void)madvise((void *)m->data, m->size, is_sequential ? MADV_SEQUENTIAL : MADV_NORMAL);
+}
+
+void fs_map_behind(const struct fs_map *m, uint64_t from, uint64_t to)
+{
+    uint64_t page = (uint64_t)sysconf(_SC_PAGE_SIZE);
+    from -= from % page;
+    to -= to % page;
+#ifdef MADV_COLD
+    if (m->data && from < to)
+        (void)madvise((void *)(m->data + from), to - from,
+                      MADV_COLD); /* the first to go when memory is short */
+#else
+    (void)m;
+#endif
 }
 
 static int compare_names(const void *a, const void *b)

@@ -41,6 +41,9 @@ struct fs_ops {
     /* Makes the directory's entries durable. */
     int (*sync_dir)(const struct fs *fs, const char *path, struct error *reterr);
     uint64_t (*free_bytes)(const struct fs *fs, const char *path);
+    /* May be NULL. Bytes [from, to) were written and won't be read soon: begins to write them to the disk,
+     * and lets go of those before `from`, so that a large file doesn't wash others out of the page cache. */
+    void (*write_behind)(const struct fs *fs, int fd, uint64_t from, uint64_t to);
 };
 
 struct fs {
@@ -71,6 +74,8 @@ struct fs_file {
     uint64_t size; /* bytes appended so far, buffered ones included */
     uint32_t crc;  /* CRC32C over them */
     struct buffer pending;
+    bool is_streamed;        /* set after creation: large, and not read soon */
+    uint64_t written_behind; /* bytes handed to write_behind */
 };
 
 int fs_file_create(struct fs_file *f, const struct fs *fs, const char *path, struct error *reterr);
@@ -96,6 +101,9 @@ struct fs_map {
 };
 int fs_map_file(struct fs_map *m, const char *path, struct error *reterr);
 void fs_map_release(struct fs_map *m);
+/* Hints. It's going to be read from front to back (or not any more); [from, to) won't be read again soon. */
+void fs_map_sequential(const struct fs_map *m, bool is_sequential);
+void fs_map_behind(const struct fs_map *m, uint64_t from, uint64_t to);
 
 /* Names in a directory, sorted bytewise, "." and ".." left out. Free with fs_list_release. */
 struct fs_list {

@@ -132,6 +132,15 @@ static uint64_t posix_free_bytes(const struct fs *fs, const char *path)
     return statvfs(path, &st) == 0 ? (uint64_t)st.f_bavail * st.f_frsize : 0;
 }
 
+static void posix_write_behind(const struct fs *fs, int fd, uint64_t from, uint64_t to)
+{
+    (void)fs;
+    if (from < to)
+        (void)sync_file_range(fd, (off_t)from, (off_t)(to - from), SYNC_FILE_RANGE_WRITE);
+    if (from > 0)
+        (void)posix_fadvise(fd, 0, (off_t)from, POSIX_FADV_DONTNEED); /* of what is on the disk by now */
+}
+
 static const struct fs_ops posix_ops = {
     .create = posix_create,
     .open_append = posix_open_append,
@@ -148,6 +157,7 @@ static const struct fs_ops posix_ops = {
     .rmdir = posix_rmdir,
     .sync_dir = posix_sync_dir,
     .free_bytes = posix_free_bytes,
+    .write_behind = posix_write_behind,
 };
 
 const struct fs fs_posix = {.ops = &posix_ops};

@@ -14,6 +14,11 @@
 #include "storage/series/index_items.h"
 #include "storage/series/metric_id_set.h"
 
+/* Merges of more than this leave the page cache to others: what they read goes, what they write is seldom
+ * read.
+ */
+#define STREAMED_BYTES_MIN (UINT64_C(64) << 20)
+
 /* 1: dir holds the merged part; 0: nothing was left of the sources; or an error, and dir may need removing.
  */
 static bool is_published(const struct part *p, void *arg)
@@ -55,6 +60,8 @@ static int merge_rows(const struct merge_task *task, const char *dir, struct err
     for (size_t i = 0; i < sources->count; i++) {
         block_stream_reader_init_from_file_part(&readers[i], sources->parts[i]->file);
         pointers[i] = &readers[i];
+        if (task->bytes >= STREAMED_BYTES_MIN)
+            block_stream_reader_set_streamed(&readers[i]);
         rows += sources->parts[i]->file->header.rows_count;
         blocks += sources->parts[i]->file->header.blocks_count;
     }
@@ -77,6 +84,8 @@ static int merge_rows(const struct merge_task *task, const char *dir, struct err
     }
     if (r == 0)
         r = block_stream_writer_init_from_file_part(&bsw, env->fs, dir, rows, blocks, reterr);
+    if (r == 0 && task->bytes >= STREAMED_BYTES_MIN)
+        block_stream_writer_set_streamed(&bsw);
     if (r == 0)
         r = merge_block_streams(&ph, &bsw, pointers, sources->count, &options, reterr);
     for (size_t i = 0; i < sources->count; i++)

@@ -290,9 +290,43 @@ static void the_operations_do_what_they_say(void **state)
     temp_dir_remove(dir);
 }
 
+/* Streaming changes what is in the page cache, not what is in the file. */
+static void a_streamed_file_holds_what_was_written(void **state)
+{
+    enum { PIECE = 1 << 20, PIECES = 21 };
+    char *dir = TEMP_DIR();
+    char *path = xasprintf("%s/large", dir);
+    uint8_t *piece = xmalloc(PIECE);
+    struct fs_file f;
+    (void)state;
+    assert_int_equal(fs_file_create(&f, &fs_posix, path, NULL), 0);
+    f.is_streamed = true;
+    for (int i = 0; i < PIECES; i++) {
+        memset(piece, i + 1, PIECE);
+        assert_int_equal(fs_file_append(&f, piece, PIECE, NULL), 0);
+    }
+    assert_int_equal(fs_file_finish(&f, NULL), 0);
+    struct fs_map m;
+    assert_int_equal(fs_map_file(&m, path, NULL), 0);
+    assert_int_equal(m.size, (uint64_t)PIECE * PIECES);
+    fs_map_sequential(&m, true);
+    for (int i = 0; i < PIECES; i++) {
+        memset(piece, i + 1, PIECE);
+        assert_memory_equal(m.data + (size_t)i * PIECE, piece, PIECE);
+        fs_map_behind(&m, (uint64_t)i * PIECE, (uint64_t)(i + 1) * PIECE);
+    }
+    fs_map_sequential(&m, false);
+    assert_int_equal(m.data[0], 1); /* it's still there */
+    fs_map_release(&m);
+    free(piece);
+    free(path);
+    temp_dir_remove(dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_streamed_file_holds_what_was_written),
         cmocka_unit_test(a_file_is_written_through_its_buffer_with_its_checksum),
         cmocka_unit_test(an_abandoned_file_keeps_what_was_written),
         cmocka_unit_test(a_file_that_fails_reports_it_and_lets_go),
