@@ -218,6 +218,15 @@ static bool has_ended(const struct run *run)
     return atomic_load(&run->done) || atomic_load(&run->st->failed);
 }
 
+/* A full disk and what it takes along, or a busy neighbour, are no failures. */
+static int must_be_fine(const char *what, int r, const struct error *error)
+{
+    if (r >= 0 || r == ERR_FULL || r == ERR_CANCELLED || r == ERR_BUSY)
+        return r;
+    fprintf(stderr, "%s: %s\n", what, error->message);
+    _exit(7);
+}
+
 static void put(struct run *run, struct storage_writer *w, uint64_t n)
 {
     struct storage_position to = {.next = n + 1};
@@ -250,6 +259,7 @@ static void write_rows(void *arg)
 {
     struct run *run = arg;
     uint32_t random = run->seed;
+    struct error error = {0};
     struct storage_writer *w = storage_writer_new(run->st);
     uint64_t end = position_of(run->st) + MESSAGES_RUN;
     while (!has_ended(run) && position_of(run->st) < (end < MESSAGES ? end : MESSAGES)) {
@@ -257,7 +267,8 @@ static void write_rows(void *arg)
         if (next_random(&random) % 4 == 0)
             clock_sleep_ms(next_random(&random) % 20);
         if (next_random(&random) % 97 == 0)
-            run->told->discards += storage_discard_uncommitted(run->st, 1000, NULL) == 0;
+            run->told->discards +=
+                must_be_fine("discard", storage_discard_uncommitted(run->st, 1000, &error), &error) == 0;
     }
     storage_writer_free(w);
     atomic_store(&run->done, true);
@@ -268,7 +279,8 @@ static void commit_rows(void *arg)
     struct run *run = arg;
     uint32_t random = run->seed ^ 0x1111;
     while (!has_ended(run)) {
-        (void)storage_flush(run->st, 1000, NULL);
+        struct error error = {0};
+        (void)must_be_fine("flush", storage_flush(run->st, 1000, &error), &error);
         clock_sleep_ms(next_random(&random) % 10);
     }
 }
@@ -284,7 +296,8 @@ static void delete_series(void *arg)
         uint64_t n, from = durable_position_of(run->st);
         clock_sleep_ms(next_random(&random) % 150);
         atomic_store(&run->told->kept_from, UINT64_MAX);
-        if (storage_delete_series(run->st, &s, 1, 2000, &n, NULL) != 0)
+        struct error error = {0};
+        if (must_be_fine("delete", storage_delete_series(run->st, &s, 1, 2000, &n, &error), &error) != 0)
             continue; /* the disk is full, or the store has failed: it may be done, or not */
         if (n)
             atomic_store(&run->told->deleted_to, from);
@@ -298,12 +311,13 @@ static void make_snapshots(void *arg)
 {
     struct run *run = arg;
     struct told *told = run->told;
+    struct error error = {0};
     uint32_t random = run->seed ^ 0x3333;
     while (!has_ended(run) && told->snapshots_count < SNAPSHOTS_MAX) {
         struct kept_snapshot *s = &told->snapshots[told->snapshots_count];
         clock_sleep_ms(next_random(&random) % 100);
         s->from = durable_position_of(run->st);
-        if (storage_snapshot_create(run->st, 2000, s->name, NULL) == 0) {
+        if (must_be_fine("snapshot", storage_snapshot_create(run->st, 2000, s->name, &error), &error) == 0) {
             s->to = atomic_load(&told->handed_over);
             s->is_made = true;
             told->snapshots_count++;
@@ -313,7 +327,8 @@ static void make_snapshots(void *arg)
         s = &told->snapshots[next_random(&random) % told->snapshots_count];
         if (!s->is_deleted) {
             s->is_deleted = true;
-            (void)storage_snapshot_delete(run->st, s->name, NULL);
+            (void)must_be_fine("delete a snapshot", storage_snapshot_delete(run->st, s->name, &error),
+                               &error);
         }
     }
 }
@@ -324,7 +339,8 @@ static void keep_retention(void *arg)
     uint32_t random = run->seed ^ 0x4444;
     while (!has_ended(run)) {
         clock_sleep_ms(next_random(&random) % 60);
-        (void)storage_remove_stale(run->st, NULL);
+        struct error error = {0};
+        (void)must_be_fine("retention", storage_remove_stale(run->st, &error), &error);
     }
 }
 
@@ -334,7 +350,9 @@ static void force_merges(void *arg)
     uint32_t random = run->seed ^ 0x5555;
     while (!has_ended(run)) {
         clock_sleep_ms(next_random(&random) % 200);
-        run->told->forced_merges += storage_force_merge(run->st, "", NULL) > 0;
+        struct error error = {0};
+        run->told->forced_merges +=
+            must_be_fine("forced merge", storage_force_merge(run->st, "", &error), &error) > 0;
     }
 }
 
