@@ -80,6 +80,7 @@ static int open_store(struct daemon *d)
         .dedup_interval_ms = cfg->dedup_interval_ms,
         .flush_interval_ms = cfg->flush_interval_ms,
         .merge_workers = cfg->merge_workers_count,
+        .open_in_background = true,
         .hooks = daemon_storage_hooks(d),
     };
     bool said = false;

@@ -63,7 +63,7 @@ static int run_query(void *context, const struct query *q, query_write write, vo
                      struct error *reterr)
 {
     struct daemon *d = context;
-    struct reader *r = reader_new(d->storage);
+    struct reader *r = reader_new_of_range(d->storage, q->start_ms, q->end_ms);
     int result = query_run(r, q, write, write_context, reterr);
     reader_free(r);
     return result;

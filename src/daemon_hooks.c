@@ -28,7 +28,8 @@ static void on_fatal(void *context, const struct error *error)
     (void)context;
     log_error("the store can't be written any more, stopping without acknowledging: %s", error->message);
     notify_status("failed: %s", error->message);
-    _exit(EXIT_FATAL);
+    /* Damage needs an operator; what else it can be, a restart may mend. */
+    _exit(error->code == ERR_CORRUPT ? EXIT_NO_STORE : EXIT_FATAL);
 }
 
 static void on_disk_full(void *context, bool full, const struct error *error)

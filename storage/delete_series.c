@@ -111,11 +111,14 @@ int storage_delete_series(struct storage *st, struct selector *const *selectors,
     struct deletion d = {0};
     if (!selectors_count) /* it would match all there is */
         return error_set(reterr, ERR_INVALID, "no selector: nothing is deleted");
+    int r = storage_ensure_open(st, INT64_MIN, INT64_MAX, reterr);
+    if (r < 0)
+        return r;
     /* No commit may run between the deletion and its own: it would take the rows of kind 4 along, and not the
      * rows. */
     if (!storage_take_turn(st, timeout_ms))
         return error_set(reterr, ERR_CANCELLED, "a commit is under way; try again");
-    int r = find(st, selectors, selectors_count, &d, reterr);
+    r = find(st, selectors, selectors_count, &d, reterr);
     if (r == 0 && d.ids_count) {
         st->deletion = &d;
         r = storage_commit_round(st, reterr);

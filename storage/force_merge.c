@@ -67,8 +67,10 @@ static int plan(struct storage *st, const char *prefix, struct storage_merge_pro
                 struct error *reterr)
 {
     size_t count;
+    int r = storage_ensure_open(st, INT64_MIN, INT64_MAX, reterr);
+    if (r < 0)
+        return r;
     struct partition **partitions = table_partitions(&st->table, &count);
-    int r = 0;
     for (size_t i = 0; i < count && r == 0; i++) {
         struct partition *pt = partitions[i];
         uint64_t bytes = 0;

@@ -114,7 +114,10 @@ int storage_remove_stale(struct storage *st, struct error *reterr)
     atomic_store(&st->table.env.retention_deadline_ms, deadline);
     if (!deadline)
         return 0;
-    int r = drop_months(st, deadline, reterr);
+    int r = storage_ensure_open(st, INT64_MIN, deadline, reterr);
+    if (r < 0)
+        return r;
+    r = drop_months(st, deadline, reterr);
     int removed = remove_stale_parts(st, deadline, reterr);
     return removed < 0 ? removed : r;
 }
@@ -128,6 +131,8 @@ void storage_final_dedup(struct storage *st)
 {
     int64_t interval = st->table.env.dedup_interval_ms;
     if (!interval || clock_check_now(&st->clock) != CLOCK_PLAUSIBLE)
+        return;
+    if (storage_ensure_open(st, INT64_MIN, INT64_MAX, NULL) < 0)
         return;
     struct month current = month_of(clock_now_ms());
     size_t count;

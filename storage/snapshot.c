@@ -273,7 +273,9 @@ int storage_snapshot_create(struct storage *st, int64_t timeout_ms, char ret_nam
 {
     struct pinned pinned = {0};
     int64_t until = clock_monotonic_ms() + timeout_ms;
-    int r = storage_flush(st, timeout_ms, reterr);
+    int r = storage_ensure_open(st, INT64_MIN, INT64_MAX, reterr);
+    if (r == 0)
+        r = storage_flush(st, timeout_ms, reterr);
     if (r < 0)
         return r;
     /* Parts that are merged away keep their names until the links are made. */

@@ -11,7 +11,6 @@
 #include "src/base/clock.h"
 #include "src/base/fault_point.h"
 #include "storage/back_pressure.h"
-#include "storage/series/index_items.h"
 #include "storage/storage_impl.h"
 #include "storage/store_dir.h"
 
@@ -25,48 +24,18 @@ static uint64_t name_number(const char *name)
     return strlen(name) == PART_NAME_TEXT_SIZE - 1 && *end == '\0' ? n : 0;
 }
 
-/* The largest metric id of an index part: rows of kind 2 are in order of id. */
-static int largest_metric_id(const struct part *p, uint64_t *ret, struct error *reterr)
+/* Part names that are made from now on lie above all found. */
+static void set_next_part(struct storage *st, const struct store_view *view)
 {
-    struct item_source source = part_item_source(p);
-    static const uint8_t behind = INDEX_ID_TSID + 1;
-    struct buffer item = {0};
-    int r = item_source_last_before(&source, (struct item){&behind, 1}, &item, reterr);
-    if (r == 1 && item.len >= 9 && item.data[0] == INDEX_ID_TSID) {
-        uint64_t id = get_be64(item.data + 1);
-        *ret = id > *ret ? id : *ret;
-    }
-    buffer_release(&item);
-    return r < 0 ? r : 0;
-}
-
-static int open_parts(struct storage *st, const struct store_view *view, uint64_t *ret_largest_id,
-                      struct error *reterr)
-{
-    uint64_t largest_name = 0;
+    uint64_t largest = 0;
     for (size_t i = 0; i < view->months_count; i++) {
-        const struct view_month *m = &view->months[i];
-        struct partition *pt = create_partition(&st->table, m->month.min_ms);
-        for (size_t k = 0; k < m->parts_count; k++) {
-            struct part *p;
-            int r = part_open(&p, m->parts[k].place, m->parts[k].dir, m->parts[k].name, 0, reterr);
-            if (r == 0 && p->place == PLACE_INDEX) {
-                r = largest_metric_id(p, ret_largest_id, reterr);
-                if (r < 0)
-                    part_unref(p);
-            }
-            if (r < 0)
-                return error_prefix(reterr, r == ERR_NOT_FOUND ? ERR_CORRUPT : r, "damaged part %s",
-                                    m->parts[k].dir);
-            p->published = true;
-            part_set_add(partition_set(pt, p->place), p);
-            uint64_t number = name_number(p->name);
-            largest_name = number > largest_name ? number : largest_name;
+        for (size_t k = 0; k < view->months[i].parts_count; k++) {
+            uint64_t number = name_number(view->months[i].parts[k].name);
+            largest = number > largest ? number : largest;
         }
     }
     uint64_t now = clock_now_ns();
-    atomic_store(&st->table.env.next_part, now > largest_name ? now : largest_name + 1);
-    return 0;
+    atomic_store(&st->table.env.next_part, now > largest ? now : largest + 1);
 }
 
 static void id_text(struct storage *st, const uint8_t id[STORE_ID_BYTES])
@@ -119,11 +88,12 @@ static struct storage *alloc_storage(const struct storage_options *options)
     return st;
 }
 
-static int open_view(struct storage *st, struct store_view *view, struct error *reterr)
+static int open_view(struct storage *st, struct store_view *view, bool in_background, struct error *reterr)
 {
     uint64_t largest_id = 0;
     id_text(st, view->state.store_id);
-    int r = open_parts(st, view, &largest_id, reterr);
+    set_next_part(st, view);
+    int r = open_months(st, view, in_background, &largest_id, reterr);
     if (r < 0)
         return r;
     position_table_apply(&st->positions, &view->state.positions);
@@ -154,7 +124,7 @@ int storage_open(struct storage **ret, const struct storage_options *options, st
     bool new_guard = false;
     int r = store_dir_acquire(st->table.env.fs, st->root, &view, &st->lock_fd, &new_guard, reterr);
     if (r == 0)
-        r = open_view(st, &view, reterr);
+        r = open_view(st, &view, options->open_in_background, reterr);
     store_view_release(&view);
     if (r < 0) {
         if (st->lock_fd >= 0 && new_guard &&
@@ -170,6 +140,8 @@ int storage_open(struct storage **ret, const struct storage_options *options, st
     start_raw_rows_flusher(st);
     start_inmemory_parts_flusher(st);
     start_stale_parts_remover(st);
+    if (options->open_in_background)
+        start_month_openers(st);
     back_pressure_measure(st);
     merge_workers_wake_all(st->merge_workers); /* a stop may have cut merges short */
     *ret = st;
@@ -180,12 +152,15 @@ int storage_open(struct storage **ret, const struct storage_options *options, st
 
 int storage_close(struct storage *st, struct error *reterr)
 {
+    stop_month_openers(st);
     storage_stop_threads(st);
     struct error error = {0};
     int r = storage_commit(st, &error);
     if (r == 0)
         r = storage_fold_journal(st, true, &error);
     FAULT_POINT("close.folded");
+    if (r == 0)
+        storage_write_largest_ids(st);
     if (r == 0) {
         r = store_dir_give_back(st->table.env.fs, st->root, st->lock_fd, &error);
     } else {

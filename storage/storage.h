@@ -58,6 +58,9 @@ struct storage_options {
     int64_t flush_interval_ms;
     unsigned merge_workers;        /* for small parts, big parts and the index each; 0: one per core */
     uint64_t small_part_bytes_max; /* larger parts are big ones; 0: by the machine's memory */
+    /* storage_open returns before all months are open; the rest is opened meanwhile, or when it's needed. A
+     * damaged part is then told to hooks.fatal (ERR_CORRUPT). Else it opens them all. */
+    bool open_in_background;
     struct storage_hooks hooks;
 };
 

@@ -11,6 +11,7 @@
 #include "storage/commit/store_view.h"
 #include "storage/force_merge.h"
 #include "storage/merge_workers.h"
+#include "storage/open_months.h"
 #include "storage/partition/series_lookup.h"
 #include "storage/partition/table.h"
 #include "storage/storage.h"
@@ -31,6 +32,7 @@ struct month_shard {
 };
 
 struct deletion;
+struct month_opener;
 
 struct storage_writer {
     struct storage *st;
@@ -59,6 +61,7 @@ struct storage {
     _Atomic int64_t accept_from_ms; /* rows before it belong to months that were dropped */
     struct merge_workers *merge_workers;
     struct force_merge *force_merge;
+    struct month_opener *month_opener; /* of months that are opened in the background; NULL */
     int lock_fd;
     char id_text[STORAGE_ID_TEXT_SIZE];
     uint64_t reject_log_length_at_open;

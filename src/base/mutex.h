@@ -21,6 +21,7 @@ enum lock_rank {
     RANK_LOOKUP = 45,      /* storage: which series is registered on which day */
     RANK_SERIES = 50,      /* storage: series registry */
     RANK_TABLE = 60,       /* storage: list of partitions */
+    RANK_OPEN = 62,        /* storage: a partition's parts are being opened */
     RANK_PARTS_JSON = 65,  /* storage: one change of a partition's parts.json at a time */
     RANK_INDEX_FLUSH = 68, /* storage: index rows on their way from pending to a part */
     RANK_PARTITION = 70,   /* storage: a partition's part lists */

@@ -8,6 +8,7 @@
  *   ROOT/varve/checkpoint                 store id, commit number, positions
  *   ROOT/varve/journal                    commits since the checkpoint; absent after a clean stop
  *   ROOT/varve/staging/N/{small,big,indexdb}/YYYY_MM/PART      parts of commit N, not yet published
+ *   ROOT/varve/cache/largest_ids          series/largest_ids.h
  */
 #ifndef VARVE_STORAGE_FS_FILE_NAMES_H
 #define VARVE_STORAGE_FS_FILE_NAMES_H
@@ -29,6 +30,8 @@
 #define DIR_VARVE        "varve"
 #define FILE_CHECKPOINT  "varve/checkpoint"
 #define FILE_JOURNAL     "varve/journal"
+#define DIR_VARVE_CACHE  "varve/cache"
+#define FILE_LARGEST_IDS "varve/cache/largest_ids"
 #define DIR_STAGING      "varve/staging"
 #define DIR_DROPPED      "varve/staging/dropped" /* months on their way out */
 

@@ -9,6 +9,7 @@
 #include "src/base/cleanup.h"
 #include "src/base/fault_point.h"
 #include "storage/mergeset/inmemory_item_part.h"
+#include "storage/partition/partition_open.h"
 #include "storage/series/index_items.h"
 
 struct partition *partition_new(struct partition_env *env, const struct month *month)
@@ -21,6 +22,7 @@ struct partition *partition_new(struct partition_env *env, const struct month *m
     mutex_init(&pt->parts_json_lock, RANK_PARTS_JSON);
     mutex_init(&pt->index_flush_lock, RANK_INDEX_FLUSH);
     mutex_init(&pt->pending_lock, RANK_INDEX);
+    mutex_init(&pt->open_lock, RANK_OPEN);
     return pt;
 }
 
@@ -34,6 +36,8 @@ void partition_free(struct partition *pt)
     mutex_destroy(&pt->parts_json_lock);
     mutex_destroy(&pt->index_flush_lock);
     mutex_destroy(&pt->pending_lock);
+    mutex_destroy(&pt->open_lock);
+    partition_release_unopened(pt);
     free(pt);
 }
 
@@ -151,7 +155,9 @@ int partition_publish(struct staged_part *staged, uint64_t commit, struct error 
     _cleanup_free_ char *small_dir = partition_dir(pt, PLACE_SMALL);
     _cleanup_free_ char *from = xasprintf("%s/%s", from_dir, staged->part->name);
     _cleanup_free_ char *to = xasprintf("%s/%s", to_dir, staged->part->name);
-    int r = fs_make_dirs(fs, to_dir, true, reterr);
+    int r = partition_ensure_open(pt, reterr);
+    if (r == 0)
+        r = fs_make_dirs(fs, to_dir, true, reterr);
     if (r == 0 && place == PLACE_BIG)
         r = fs_make_dirs(fs, small_dir, true, reterr);
     if (r == 0 && fs_exists(from)) { /* else moved by a try before this one */

@@ -53,6 +53,7 @@ struct partition_env {
     _Atomic uint64_t merges_suspended;    /* months whose parts aren't merged any more, as one is damaged */
     _Atomic uint64_t pending_index_bytes; /* of index rows not yet in a part, all months */
     atomic_bool stop_merges;
+    _Atomic uint64_t unopened_months; /* see partition_open.h */
     struct {
         _Atomic uint64_t retention_rows;   /* that were on disk */
         _Atomic uint64_t dedup_rows;       /* at flushes and merges */
@@ -79,6 +80,13 @@ struct partition {
     /* Locked by pending_lock: */
     struct index_rows pending; /* index rows not yet in a part */
     size_t pending_bytes_before;
+
+    struct mutex open_lock; /* RANK_OPEN: held while the month's parts are opened */
+    atomic_bool unopened;   /* its parts on disk aren't in the sets yet */
+    /* Locked by open_lock: */
+    struct unopened_part *to_open;
+    size_t to_open_count, to_open_capacity;
+    uint64_t largest_metric_id; /* in the index parts that were opened */
 
     atomic_bool dropped;         /* out of retention: rows still in memory are left out of commits */
     atomic_bool merge_suspended; /* a merge failed on damage: reported once, then left alone */

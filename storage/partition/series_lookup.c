@@ -7,6 +7,7 @@
 #include "src/base/clock.h"
 #include "src/base/thread.h"
 #include "storage/partition/month_series.h"
+#include "storage/partition/partition_open.h"
 #include "storage/series/index_items.h"
 
 /* Read by the caller who touches a day first; what is more is left to the loader. */
@@ -76,6 +77,15 @@ static struct month_series *find_month(struct series_lookup *l, int64_t timestam
 }
 
 /* --- what the index knows --- */
+
+/* Before the lock is taken, which others mustn't wait for. */
+static int open_month(struct series_lookup *l, int64_t timestamp_ms, struct error *reterr)
+{
+    if (!atomic_load_explicit(&l->table->env.unopened_months, memory_order_relaxed))
+        return 0;
+    struct partition *pt = table_find(l->table, timestamp_ms);
+    return pt ? partition_ensure_open(pt, reterr) : 0;
+}
 
 /* The next load that waits; by the order in which days were touched. */
 static struct day_load *next_load(struct series_lookup *l)
@@ -262,7 +272,9 @@ int series_lookup_resolve(struct series_lookup *l, const struct metric_label *la
                           const char **ret_reason, struct error *reterr)
 {
     enum metric_name_fault fault = metric_name_check(labels, labels_count, limits);
-    int r = 0;
+    int r = open_month(l, timestamp_ms, reterr);
+    if (r < 0)
+        return r;
     mutex_lock(&l->lock);
     if (fault == METRIC_NAME_OK) {
         buffer_clear(&l->name);
@@ -285,8 +297,11 @@ int series_lookup_register(struct series_lookup *l, uint32_t series, int64_t tim
 {
     struct month_series *m;
     struct day *day;
+    int r = open_month(l, timestamp_ms, reterr);
+    if (r < 0)
+        return r;
     mutex_lock(&l->lock);
-    int r = touch(l, timestamp_ms, l->rows_at_once, &m, &day, reterr);
+    r = touch(l, timestamp_ms, l->rows_at_once, &m, &day, reterr);
     if (r == 0 && m->loads_count && !series_set_has(&day->series, series))
         r = month_series_learn_name(m, day, l->registry, series_registry_name(l->registry, series), &l->found,
                                     reterr);
@@ -302,8 +317,11 @@ int series_lookup_preload(struct series_lookup *l, int64_t timestamp_ms, struct 
     struct day *day;
     if (!table_find(l->table, timestamp_ms))
         return 0;
+    int r = open_month(l, timestamp_ms, reterr);
+    if (r < 0)
+        return r;
     mutex_lock(&l->lock);
-    int r = touch(l, timestamp_ms, 0, &m, &day, reterr);
+    r = touch(l, timestamp_ms, 0, &m, &day, reterr);
     mutex_unlock(&l->lock);
     return r;
 }

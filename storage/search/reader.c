@@ -16,18 +16,27 @@
 
 struct reader *reader_new(struct storage *st)
 {
+    return reader_new_of_range(st, INT64_MIN, INT64_MAX);
+}
+
+struct reader *reader_new_of_range(struct storage *st, int64_t start_ms, int64_t end_ms)
+{
+    /* If it fails, so has the store: what is answered now doesn't matter any more. */
+    (void)storage_ensure_open(st, start_ms, end_ms, NULL);
     size_t count;
     struct partition **partitions = table_partitions(&st->table, &count);
     struct reader *r = xcalloc(1, sizeof *r);
     r->lock_fd = -1;
     r->months = xcalloc(count, sizeof *r->months);
-    r->months_count = count;
     r->min_ms = storage_retention_deadline(st);
     r->dedup_interval_ms = st->table.env.dedup_interval_ms;
     for (size_t i = 0; i < count; i++) {
-        r->months[i].month = partitions[i]->month;
-        part_set_pin(&partitions[i]->data, &r->months[i].data, NULL, NULL);
-        part_set_pin(&partitions[i]->index, &r->months[i].index, NULL, NULL);
+        if (partitions[i]->month.max_ms < start_ms || partitions[i]->month.min_ms > end_ms)
+            continue;
+        struct reader_month *m = &r->months[r->months_count++];
+        m->month = partitions[i]->month;
+        part_set_pin(&partitions[i]->data, &m->data, NULL, NULL);
+        part_set_pin(&partitions[i]->index, &m->index, NULL, NULL);
     }
     free(partitions);
     return r;

@@ -22,6 +22,8 @@ struct reader;
 /* --- readers --- */
 
 struct reader *reader_new(struct storage *st);
+/* Shows nothing but [start_ms, end_ms], so that it waits only for months in it to be open. */
+struct reader *reader_new_of_range(struct storage *st, int64_t start_ms, int64_t end_ms);
 /* dir is a store or a snapshot. ERR_BUSY if a server is running on it. */
 int reader_open_dir(struct reader **ret, const char *dir, struct error *reterr);
 void reader_free(struct reader *r);
