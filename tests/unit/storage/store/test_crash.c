@@ -70,6 +70,7 @@ static void run(const char *dir, const struct fs *fs, struct told *told)
         .retention_ms = 400 * DAY_MS,
         .flush_interval_ms = 3600 * SECOND_MS,
         .merge_workers = 1,
+        .open_in_background = true, /* as the service does */
         .hooks = {.context = told, .durable = on_durable, .fatal = on_fatal, .disk_full = on_full},
     };
     struct storage *st;
