@@ -388,7 +388,7 @@ static void one_round(struct world *w, uint64_t round)
     init(w, round);
     size_t count = 1 + chance(w, PARTS_MAX);
     for (size_t i = 0; i < count; i++) {
-        char name[16];
+        char name[32];
         snprintf(name, sizeof name, "part-%zu", i);
         parts[i] = make_part(w, path_in(w->state, name), &all);
     }
