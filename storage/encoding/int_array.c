@@ -15,6 +15,7 @@
 #define LIGHT_EXCESS_MAX   1.002 /* how much larger its frame may be */
 #define STRIDE             32
 #define MARGIN_MIN         1.01
+#define UNSURE_SHARE_MAX   4 /* one in so many arrays may have to be compressed both ways */
 
 static int zstd_level(size_t n)
 {
@@ -106,12 +107,21 @@ static void judge_trial(struct int_array_effort *effort, size_t light_size, size
 {
     double gain = (double)light_size / (double)size;
     effort->light = gain <= LIGHT_EXCESS_MAX;
-    effort->margin = (gain < 1 ? 1 / gain : 1) * MARGIN_MIN;
+    effort->larger = (gain < 1 ? 1 / gain : 1) * MARGIN_MIN;
+    effort->smaller = (gain > 1 ? gain : 1) * MARGIN_MIN;
     effort->interval = effort->interval < TRIAL_INTERVAL_MIN   ? TRIAL_INTERVAL_MIN
                        : effort->interval < TRIAL_INTERVAL_MAX ? effort->interval * 2
                                                                : TRIAL_INTERVAL_MAX;
     effort->until_trial = effort->interval;
     effort->since_trial = 0;
+    effort->unsure = 0;
+}
+
+/* Whether VictoriaMetrics' frame would certainly be kept, or certainly not, just as the light one. */
+static bool is_decided(const struct int_array_effort *effort, size_t light_size, size_t raw_size)
+{
+    return is_worth_it((size_t)((double)light_size * effort->larger), raw_size) ||
+           !is_worth_it((size_t)((double)light_size / effort->smaller), raw_size);
 }
 
 /* Makes the frame of raw[0..raw_size) at VictoriaMetrics' level, or an equally good one with less effort. */
@@ -127,9 +137,10 @@ static size_t compress(uint8_t *frame, size_t bound, const uint8_t *raw, size_t 
     if (trial || effort->light) {
         light_size = zstd_compress_into(frame, bound, raw, raw_size, LIGHT_LEVEL);
         /* Near the limit the decision must be the one that VictoriaMetrics' level leads to. */
-        if (!trial && is_worth_it((size_t)((double)light_size * effort->margin), raw_size))
+        if (!trial && is_decided(effort, light_size, raw_size))
             return light_size;
-        effort->light = false; /* until the next trial: not both each time */
+        if (++effort->unsure > effort->interval / UNSURE_SHARE_MAX)
+            effort->light = false; /* until the next trial: not both too often */
     }
     size_t size = zstd_compress_into(frame, bound, raw, raw_size, level);
     if (trial)

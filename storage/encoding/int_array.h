@@ -39,8 +39,9 @@ void int_array_encode(struct buffer *dst, const int64_t *a, size_t n, uint8_t *r
  * at a time. */
 struct int_array_effort {
     unsigned until_trial, since_trial, interval; /* arrays between trials of both ways */
+    unsigned unsure;                             /* arrays compressed both ways since the trial */
     bool light;
-    double margin; /* by how much VictoriaMetrics' frame might be larger */
+    double larger, smaller; /* by which factor VictoriaMetrics' frame might be that */
 };
 
 /* Arrays of another kind come now, such as those of another metric. */

@@ -121,7 +121,7 @@ static size_t raw_bytes(struct buffer *raw, const struct buffer *data, uint8_t t
 static void less_effort_gives_the_same_bytes(void **state)
 {
     (void)state;
-    enum { KINDS = 5, BLOCKS = 200 };
+    enum { KINDS = 7, BLOCKS = 200 };
     struct buffer data = {0}, light = {0}, raw = {0}, light_raw = {0};
     srand(8);
     for (int kind = 0; kind < KINDS; kind++) {
@@ -135,7 +135,9 @@ static void less_effort_gives_the_same_bytes(void **state)
                     : kind == 1 ? v + rand() % 41 - 20
                     : kind == 2 ? rand() % 1000
                     : kind == 3 ? rand() % 32 ? v : rand() % 100
-                                : (int64_t)(1000 + i % 60 * 7 + (size_t)rand() % 2);
+                    : kind == 4 ? (int64_t)(1000 + i % 60 * 7 + (size_t)rand() % 2)
+                    : kind == 5 ? rand() % (100 + 5 * block)    /* less and less worth compressing */
+                                : rand() % (300 + rand() % 80); /* just about worth it, or just not */
                 items[i] = v;
             }
             uint8_t type, light_type;
