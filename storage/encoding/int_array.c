@@ -5,6 +5,7 @@
 
 #include "storage/encoding/varint.h"
 #include "storage/encoding/varint_array.h"
+#include "storage/encoding/varint_sums.h"
 #include "storage/encoding/zstd_codec.h"
 
 /* From this raw size on compression is tried; it's kept if it saves a tenth. */
@@ -218,13 +219,8 @@ static int decode_nearest_delta(int64_t *dst, size_t n, int64_t first, const uin
                                 struct error *reterr)
 {
     dst[0] = first;
-    p = varint_array_get(dst + 1, n - 1, p, end);
-    if (p != end || !p)
-        return tail_or_short(reterr, p);
-    uint64_t v = (uint64_t)first;
-    for (size_t i = 1; i < n; i++)
-        dst[i] = (int64_t)(v += (uint64_t)dst[i]);
-    return 0;
+    p = varint_sums_get(dst + 1, n - 1, first, p, end);
+    return p == end && p ? 0 : tail_or_short(reterr, p);
 }
 
 static int decode_nearest_delta2(int64_t *dst, size_t n, int64_t first, const uint8_t *p, const uint8_t *end,
@@ -233,15 +229,10 @@ static int decode_nearest_delta2(int64_t *dst, size_t n, int64_t first, const ui
     if (n < 2)
         return error_set(reterr, ERR_CORRUPT, "damaged integers: second differences of one item");
     dst[0] = first;
-    p = varint_array_get(dst + 1, n - 1, p, end);
+    p = varint_sums_get(dst + 1, n - 1, 0, p, end); /* the first one is the first difference itself */
     if (p != end || !p)
         return tail_or_short(reterr, p);
-    uint64_t v = (uint64_t)first;
-    uint64_t d = 0;
-    for (size_t i = 1; i < n; i++) {
-        d += (uint64_t)dst[i]; /* the first one is the first difference itself */
-        dst[i] = (int64_t)(v += d);
-    }
+    int_sums(dst + 1, n - 1, first);
     return 0;
 }
 

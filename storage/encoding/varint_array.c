@@ -12,6 +12,7 @@
 
 #include "src/base/endian.h"
 #include "storage/encoding/varint.h"
+#include "storage/encoding/varint_windows.h"
 
 #define LANES         8
 #define TWO_BYTES_MAX UINT64_C(0x3fff)
@@ -21,18 +22,12 @@
 #if defined(__x86_64__)
 #include <smmintrin.h>
 
-/* What eight bytes hold, by their continuation bits: integers of one byte and two, up to the first longer one
- * or one that isn't whole. */
-static struct window {
-    uint8_t shuffle[16]; /* brings each into a lane of 16 bits; 0x80 gives zero */
-    uint8_t count, bytes;
-} windows[256];
 /* Closes the gaps in lanes of 16 bits of which some, those of the mask, hold two bytes. */
 static struct packing {
     uint8_t shuffle[16];
     uint8_t bytes;
 } packings[256];
-static pthread_once_t tables_once = PTHREAD_ONCE_INIT;
+static pthread_once_t packings_once = PTHREAD_ONCE_INIT;
 
 static void fill_packing(struct packing *k, unsigned mask)
 {
@@ -44,30 +39,15 @@ static void fill_packing(struct packing *k, unsigned mask)
     }
 }
 
-static void fill_tables(void)
+static void fill_packings(void)
 {
-    for (unsigned mask = 0; mask < 256; mask++) {
+    for (unsigned mask = 0; mask < 256; mask++)
         fill_packing(&packings[mask], mask);
-        struct window *w = &windows[mask];
-        memset(w->shuffle, 0x80, sizeof w->shuffle);
-        unsigned i = 0;
-        while (i < 8) {
-            bool is_two = mask >> i & 1;
-            if (is_two && (i == 7 || (mask >> (i + 1) & 1)))
-                break;
-            w->shuffle[2 * w->count] = (uint8_t)i;
-            if (is_two)
-                w->shuffle[2 * w->count + 1] = (uint8_t)(i + 1);
-            w->count++;
-            i += 1 + is_two;
-        }
-        w->bytes = (uint8_t)i;
-    }
 }
 
 /* Widens the lanes of a window at p into dst[0..8). */
 __attribute__((target("sse4.1"))) static inline void get_lanes(int64_t *dst, __m128i bytes,
-                                                               const struct window *w)
+                                                               const struct varint_window *w)
 {
     const __m128i low = _mm_set1_epi16(0x7f), high = _mm_set1_epi16(0x3f80), one = _mm_set1_epi16(1);
     __m128i x = _mm_shuffle_epi8(bytes, _mm_loadu_si128((const __m128i *)(const void *)w->shuffle));
@@ -86,12 +66,12 @@ __attribute__((target("sse4.1"))) static const uint8_t *get_windows(int64_t *dst
                                                                     const uint8_t *end, size_t *done)
 {
     size_t i = 0;
-    (void)pthread_once(&tables_once, fill_tables);
+    const struct varint_window *windows = varint_windows();
     while (n - i >= 2 * LANES && end - p >= 2 * LANES) {
         __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)p);
         unsigned mask = (unsigned)_mm_movemask_epi8(bytes);
-        const struct window *first = &windows[mask & 0xff];
-        const struct window *second = &windows[mask >> first->bytes & 0xff];
+        const struct varint_window *first = &windows[mask & 0xff];
+        const struct varint_window *second = &windows[mask >> first->bytes & 0xff];
         if (!first->count || !second->count) { /* a long one */
             size_t count = first->count + 1u;
             for (size_t k = 0; p && k < count; k++, i++)
@@ -186,7 +166,7 @@ __attribute__((target("sse4.1"))) static inline uint8_t *put_eights(uint8_t *p, 
 {
     const __m128i long_bits = _mm_set1_epi64x((int64_t)~TWO_BYTES_MAX), one_byte = _mm_set1_epi16(0x7f),
                   high = _mm_set1_epi16(0x7f00), more = _mm_set1_epi16(0x80);
-    (void)pthread_once(&tables_once, fill_tables);
+    (void)pthread_once(&packings_once, fill_packings);
     for (; i + LANES <= n; i += LANES) {
         __m128i x = two_differences(&a[i], order), y = two_differences(&a[i + 2], order);
         __m128i u = two_differences(&a[i + 4], order), v = two_differences(&a[i + 6], order);
