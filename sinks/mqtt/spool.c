@@ -235,9 +235,9 @@ int spool_commit(struct spool *s, struct error *reterr)
     int fd = s->fd;
     mutex_lock(&s->lock);
     uint64_t end = s->written_lsn, durable = s->durable_lsn;
-    bool is_full = s->files_count && s->files[s->files_count - 1].bytes >= s->segment_size;
+    bool is_full = fd >= 0 && s->files[s->files_count - 1].bytes >= s->segment_size;
     mutex_unlock(&s->lock);
-    if (r == 0 && is_full && fd >= 0) {
+    if (r == 0 && is_full) {
         /* Synced and closed below. The next one is there at once, so that this one can be trimmed; if that
          * fails now, the next write tries it again. */
         s->fd = -1;
@@ -257,7 +257,7 @@ int spool_commit(struct spool *s, struct error *reterr)
         what = "cannot fsync the directory";
         r = s->fs->sync_dir(s->fs, s->dir_fd);
     }
-    if (is_full && fd >= 0)
+    if (is_full)
         (void)close(fd);
     if (r < 0)
         return fail(s, -r, what, reterr);

@@ -8,7 +8,8 @@
  * (file `spool-id`): positions name it, so that a spool begun anew isn't read on at an old one's position.
  *
  * After a failed write or fsync the spool is failed: it takes nothing more, and what wasn't durable is given
- * up by spool_recover, once nobody waits for it any longer. An fsync is never repeated on the same file.
+ * up by spool_recover, once nobody waits for it any longer. An fsync is never repeated on the same file, and
+ * what an earlier process has written is read only, not gone on with.
  *
  * Threads: append from any; commit and recover from one thread at a time (they hold no lock over an fsync);
  * trim, stats and readers from any.
