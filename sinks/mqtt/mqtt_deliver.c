@@ -17,7 +17,6 @@
 #define PAUSE_WAIT_MS 50
 #define ERROR_WAIT_MS 1000
 #define MARK_LEN      12 /* CRC32C and arrival time of the record before the position */
-#define REJECT_HEAD   (64 * 1024)
 
 struct delivery {
     struct mqtt_sink *sink;
@@ -118,7 +117,8 @@ static void reject(struct mqtt_sink *s, struct intake_worker *worker, const stru
     char where[320];
     format_where(where, sizeof where, r, line);
     s->intake->ops->reject(s->intake, worker, where, reason, bytes.data,
-                           bytes.len < REJECT_HEAD ? bytes.len : REJECT_HEAD, bytes.len);
+                           bytes.len < MQTT_REJECT_HEAD ? bytes.len : MQTT_REJECT_HEAD,
+                           r->cut_from ? r->cut_from : bytes.len);
 }
 
 /* A retained message comes again with each subscription: without a time of its own it would be a new sample
@@ -157,6 +157,10 @@ static void deliver_record(struct delivery *d, const struct spool_record *r)
     }
     if (!r->payload.len) { /* how a publisher clears a retained message */
         atomic_fetch_add_explicit(&s->empty, 1, memory_order_relaxed);
+        return;
+    }
+    if (r->cut_from) {
+        reject(s, sub->worker, r, "too_large", 0, r->payload);
         return;
     }
     struct message message = {.payload = r->payload,

@@ -34,6 +34,8 @@ struct mqtt_subscription {
     struct rendered_labels rendered;
 };
 
+#define MQTT_REJECT_HEAD 65536 /* kept of a message that is rejected, or too large for the spool */
+
 /* What a connection has come to; moved by paho's callbacks and the connection thread, under lock. */
 enum mqtt_state { MQTT_AWAY, MQTT_CONNECTING, MQTT_CONNECTED, MQTT_FAILED };
 

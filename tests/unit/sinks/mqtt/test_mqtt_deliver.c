@@ -160,11 +160,40 @@ static void test_discarded_before_the_first_commit(void **state)
     assert_all(w, 10000);
 }
 
+/* Of a message that was too large for the spool there's only the head. */
+static void test_a_cut_message_is_rejected(void **state)
+{
+    struct world *w = *state;
+    struct spool_options options = {.path = w->dir, .max_bytes = 8 << 20};
+    struct spool_record r = {.arrival_ms = 1,
+                             .packet_id = 1,
+                             .qos = 1,
+                             .cut_from = 9000000,
+                             .topic = span_of("a/x", 3),
+                             .payload = span_of("head", 4)};
+    struct spool *spool;
+    uint64_t lsn;
+    assert_int_equal(spool_open(&spool, &options, NULL), 0);
+    assert_int_equal(spool_append(spool, &r, false, &lsn), 0);
+    assert_int_equal(spool_commit(spool, NULL), 0);
+    spool_close(spool);
+    start(w);
+    assert_all(w, 10000);
+    for (int i = 0; i < 500 && atomic_load(&mqtt_sink_of(w->sink)->messages) <= MESSAGES; i++)
+        clock_sleep_ms(10);
+    w->sink->ops->stop_intake(w->sink);
+    assert_int_equal(w->catcher.rejects_count, 1);
+    assert_string_equal(w->catcher.rejects[0].reason, "too_large");
+    assert_int_equal(w->catcher.rejects[0].size, 4);
+    assert_int_equal(w->catcher.rejects[0].full_size, 9000000);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_refused_hand_over_is_read_again, setup, teardown),
         cmocka_unit_test_setup_teardown(test_discarded_rows_are_read_again_at_rest, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_discarded_before_the_first_commit, setup, teardown)};
+        cmocka_unit_test_setup_teardown(test_discarded_before_the_first_commit, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_cut_message_is_rejected, setup, teardown)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -300,6 +300,20 @@ static void test_what_is_stored_leaves_the_disk(void **state)
     assert_int_equal(world_read(w, 2001, "m", 2000), 1);
 }
 
+/* What isn't written yet is bounded, but the largest packet of MQTT gets in. */
+static void test_a_large_message(void **state)
+{
+    struct spool_world *w = *state;
+    w->max_bytes = 256 << 20;
+    world_open(w);
+    assert_int_equal(world_append(w, "m", 0, 40 << 20), 0);
+    assert_int_equal(world_append(w, "m", 1, 0), ERR_FULL);
+    world_commit(w);
+    assert_int_equal(world_append(w, "m", 1, 0), 0);
+    world_commit(w);
+    assert_int_equal(world_read(w, 1, "m", 0), 2);
+}
+
 static void test_skip_to(void **state)
 {
     struct spool_world *w = *state;
@@ -438,6 +452,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_what_is_stored_leaves_the_disk, spool_world_setup,
                                         spool_world_teardown),
         cmocka_unit_test_setup_teardown(test_begun_too_early, spool_world_setup, spool_world_teardown),
+        cmocka_unit_test_setup_teardown(test_a_large_message, spool_world_setup, spool_world_teardown),
         cmocka_unit_test_setup_teardown(test_skip_to, spool_world_setup, spool_world_teardown),
         cmocka_unit_test_setup_teardown(test_refused_directories, spool_world_setup, spool_world_teardown),
         cmocka_unit_test_setup_teardown(test_directories_are_synced, spool_world_setup, spool_world_teardown),
