@@ -359,7 +359,7 @@ static void serve_connection(struct connector *c)
     bool is_to_end = is_connected && s->wants_disconnect;
     mutex_unlock(&s->lock);
     if (r < 0 && !is_to_end) {
-        if (r != ERR_CANCELLED)
+        if (!wait_for_stop(s, 0))
             note_failure(c, error.message);
         return;
     }
@@ -380,13 +380,15 @@ void mqtt_connection_main(void *arg)
         atomic_store(&s->accepting, true);
         serve_connection(&c);
         mutex_lock(&s->lock);
-        bool is_last = s->stopping, was_full = s->wants_disconnect;
+        bool is_last = s->stopping, was_told = s->wants_disconnect;
         mutex_unlock(&s->lock);
-        if (is_last || was_full) {
+        bool was_full = was_told && !spool_has_failed(s->spool);
+        if (is_last || was_told) {
             atomic_store(&s->accepting, false);
             drain_pubacks(s);
         }
         mqtt_connection_end(s);
+        /* wait_for_spool has the pause that a full spool needs. */
         if (is_last || wait_for_stop(s, was_full ? 0 : next_back_off(&c)))
             break;
     }
