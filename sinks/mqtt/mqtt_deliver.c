@@ -83,6 +83,8 @@ void mqtt_deliver_begin(struct mqtt_sink *s)
             "sink %s: the spool in %s isn't the one that the store has read up to %" PRIu64
             " (restored from a copy?): reading it again from its first message; some may be stored twice",
             s->base.name, s->spool_path, p.next);
+        s->foreign = p;
+        s->has_foreign = true;
         is_known = false;
     }
     if (is_known && p.next > stats.next_lsn) {
@@ -101,6 +103,24 @@ void mqtt_deliver_begin(struct mqtt_sink *s)
         in->ops->set_position(in, s->key, key_len, &p);
     }
     make_workers(s);
+}
+
+static bool is_same_position(const struct sink_position *a, const struct sink_position *b)
+{
+    return a->next == b->next && a->mark_len == b->mark_len && memcmp(a->mark, b->mark, a->mark_len) == 0;
+}
+
+void mqtt_deliver_acknowledge(struct mqtt_sink *s)
+{
+    struct sink_position p;
+    if (!atomic_load(&s->is_open) ||
+        !s->intake->ops->durable_position(s->intake, s->key, (uint32_t)strlen(s->key), &p))
+        return;
+    /* Until the next commit it's the store's still. */
+    if (s->has_foreign && is_same_position(&p, &s->foreign))
+        return;
+    FAULT_POINT("mqtt_before_trim");
+    spool_trim(s->spool, p.next);
 }
 
 static void format_where(char *dst, size_t size, const struct spool_record *r, uint32_t line)

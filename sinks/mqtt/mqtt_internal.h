@@ -63,6 +63,10 @@ struct mqtt_sink {
     const struct spool_fs *spool_fs; /* tests put faults there before start; NULL: the real one */
     struct spool *spool;
     char *key; /* of positions */
+    /* A durable position that isn't about what the spool holds: nothing is trimmed by it. */
+    struct sink_position foreign;
+    bool has_foreign;
+    atomic_bool is_open; /* the above is set; commits and metrics may come before */
     struct thread connection_thread, commit_thread, reader_thread;
 
     struct mutex lock;
@@ -149,6 +153,8 @@ void mqtt_commit_main(void *arg);
 
 /* mqtt_deliver.c: finds where to begin (before the thread starts), then delivers until it's told to stop. */
 void mqtt_deliver_begin(struct mqtt_sink *s);
+/* Trims what the store has made durable. Any thread. */
+void mqtt_deliver_acknowledge(struct mqtt_sink *s);
 void mqtt_deliver_main(void *arg);
 
 /* mqtt_options.c */

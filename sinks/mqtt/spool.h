@@ -49,8 +49,8 @@ struct spool_stats {
 
 struct spool;
 
-/* Opens or begins a spool: cuts a torn tail at the last whole record, fsyncs what it found. One process and
- * one struct spool per directory: the store's lock sees to it. */
+/* Opens or begins a spool: cuts a torn tail at the last whole record, fsyncs what it found. It's locked
+ * as long as it's open: ERR_BUSY, another one has it. */
 int spool_open(struct spool **ret, const struct spool_options *options, struct error *reterr);
 /* Without a commit. spool may be NULL. */
 void spool_close(struct spool *spool);

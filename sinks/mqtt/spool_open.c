@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/stat.h>
@@ -300,6 +301,13 @@ int spool_open(struct spool **ret, const struct spool_options *options, struct e
     int dir_fd = open(options->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (dir_fd < 0)
         return error_set_errno(reterr, errno, "spool: cannot open %s", options->path);
+    if (flock(dir_fd, LOCK_EX | LOCK_NB) < 0) {
+        int errnum = errno;
+        (void)close(dir_fd);
+        return errnum == EWOULDBLOCK
+                   ? error_set(reterr, ERR_BUSY, "spool: %s is in use by another process", options->path)
+                   : error_set_errno(reterr, errnum, "spool: cannot lock %s", options->path);
+    }
     struct spool *s = xcalloc(1, sizeof *s);
     s->fs = options->fs ? options->fs : &spool_fs_posix;
     s->dir_fd = dir_fd;

@@ -357,6 +357,20 @@ static void test_refused_directories(void **state)
     assert_true(spool_open(&spool, &options, &error) < 0);
 }
 
+static void test_one_at_a_time(void **state)
+{
+    struct spool_world *w = *state;
+    struct spool_options options = {.path = w->dir, .max_bytes = 1 << 20};
+    struct spool *second;
+    struct error error = {0};
+    world_open(w);
+    assert_int_equal(spool_open(&second, &options, &error), ERR_BUSY);
+    assert_non_null(strstr(error.message, w->dir));
+    world_close(w);
+    assert_int_equal(spool_open(&second, &options, &error), 0);
+    spool_close(second);
+}
+
 struct traffic {
     struct spool_world *w;
     unsigned count;
@@ -455,6 +469,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_large_message, spool_world_setup, spool_world_teardown),
         cmocka_unit_test_setup_teardown(test_skip_to, spool_world_setup, spool_world_teardown),
         cmocka_unit_test_setup_teardown(test_refused_directories, spool_world_setup, spool_world_teardown),
+        cmocka_unit_test_setup_teardown(test_one_at_a_time, spool_world_setup, spool_world_teardown),
         cmocka_unit_test_setup_teardown(test_directories_are_synced, spool_world_setup, spool_world_teardown),
         cmocka_unit_test_setup_teardown(test_threads, spool_world_setup, spool_world_teardown),
     };
