@@ -43,7 +43,8 @@ struct mqtt_sink {
     struct sink base;
     struct intake *intake;
     struct mqtt_url url;
-    char *uri; /* as paho wants it */
+    char *uri;   /* as paho wants it */
+    char *place; /* as the log names it: without a path, which may hold a secret */
     char *client_id, *spool_path, *username, *password;
     char *tls_ca, *tls_cert, *tls_key;
     char *pinned_name; /* what is in the URI: server_name, or the URL's host */

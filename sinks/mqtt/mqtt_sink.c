@@ -93,8 +93,8 @@ static void sink_free(struct sink *base)
     spool_close(s->spool);
     if (s->password)
         explicit_bzero(s->password, strlen(s->password));
-    char *texts[] = {s->base.name, s->uri,      s->client_id, s->spool_path,  s->username, s->password,
-                     s->tls_ca,    s->tls_cert, s->tls_key,   s->pinned_name, s->key};
+    char *texts[] = {s->base.name, s->uri,    s->place,    s->client_id, s->spool_path,  s->username,
+                     s->password,  s->tls_ca, s->tls_cert, s->tls_key,   s->pinned_name, s->key};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         free(texts[i]);
     free(s->workers);
