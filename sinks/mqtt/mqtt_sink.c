@@ -18,7 +18,7 @@ static int start(struct sink *base, struct error *reterr)
                                     .fs = s->spool_fs};
     int r = spool_open(&s->spool, &options, reterr);
     if (r < 0)
-        return error_prefix(reterr, r, "sink %s", base->name);
+        return r;
     struct spool_stats stats;
     spool_get_stats(s->spool, &stats);
     if (stats.torn_bytes)
