@@ -23,7 +23,7 @@ struct delivery {
     struct sample_batch batch;
     struct unpacker unpacker;
     struct spool_reader reader;
-    unsigned refusals;
+    bool cannot_read; /* has been said */
 };
 
 static struct sink_position position_after(const struct spool_record *last, uint64_t next)
@@ -293,10 +293,13 @@ static void run(struct delivery *d)
         uint64_t from = d->reader.next_lsn, damaged = d->reader.damaged_total;
         int r = spool_reader_read(&d->reader, CHUNK_BYTES, &error);
         if (r < 0) {
-            log_error("sink %s: %s", s->base.name, error.message);
+            if (!d->cannot_read)
+                log_error("sink %s: %s; trying again", s->base.name, error.message);
+            d->cannot_read = true;
             clock_sleep_ms(ERROR_WAIT_MS);
             continue;
         }
+        d->cannot_read = false;
         if (d->reader.damaged_total != damaged) {
             log_error("sink %s: %" PRIu64 " messages before %" PRIu64
                       " of the spool in %s are damaged and lost",
