@@ -108,7 +108,7 @@ step bench-remote-write full release 3600 "the same for remote write: CPU at mos
 step bench-mqtt    full  release 3600 "MQTT beside a bare subscriber: at least 0.70 of it, also with slow fsyncs" sh tests/bench/run.sh mqtt --build @BUILD@ --limit 0.70
 
 # Steps that mostly wait (for groups to form, brokers to start, times to run out): the last to run, LANES of them at a time.
-BESIDE="kafka mqtt tls formats quickstart quickstart-kafka broker-away bad-input kill mqtt-kill powercut mqtt-powercut"
+BESIDE="kafka broker-away mqtt powercut tls mqtt-kill kill bad-input formats mqtt-powercut quickstart-kafka quickstart"
 LANES=2
 
 # ---------------------------------------------------------------- what the steps call
@@ -363,8 +363,10 @@ start() { # INDEX HOW: makes the build that the step needs, then runs it
 for i in "${!NAMES[@]}"; do
   [[ " $BESIDE " == *" ${NAMES[i]} "* ]] || { wanted "$i" && start "$i" run; }
 done
-for i in "${!NAMES[@]}"; do
-  [[ " $BESIDE " == *" ${NAMES[i]} "* ]] && wanted "$i" && start "$i" run_beside
+for name in $BESIDE; do # the longest ones stand first there
+  for i in "${!NAMES[@]}"; do
+    [ "${NAMES[i]}" != "$name" ] || { wanted "$i" && start "$i" run_beside; }
+  done
 done
 while [ ${#RUNNING[@]} -gt 0 ]; do finish_one; done
 
