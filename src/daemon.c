@@ -171,7 +171,7 @@ static int start_sinks(struct daemon *d)
     for (size_t i = 0; i < d->sinks_count; i++) {
         if (d->sinks[i]->ops->start(d->sinks[i], &error) < 0) {
             log_error("sink %s: %s", d->sinks[i]->name, error.message);
-            return EXIT_BAD_CONFIG;
+            return error.code == ERR_INVALID ? EXIT_BAD_CONFIG : EXIT_NO_STORE; /* its spool */
         }
         d->sinks_started++;
     }

@@ -13,6 +13,7 @@
 #include "src/base/cleanup.h"
 #include "src/base/log.h"
 #include "src/http_access.h"
+#include "src/http_connections.h"
 #include "src/http_request.h"
 
 enum {
@@ -21,6 +22,7 @@ enum {
     BODY_BYTES_MAX = 1024 * 1024,
     ARGUMENTS_MAX = 1024,
     IDLE_SECONDS_MAX = 60,
+    DRAIN_TIMEOUT_MS = 1000, /* at the stop, for replies under way */
 };
 
 struct http {
@@ -32,6 +34,7 @@ struct http {
     void *context;
     char *username, *password, *node;
     struct http_streams streams;
+    struct http_connections connections;
 };
 
 struct http_streams *http_streams_of(struct http *h)
@@ -240,6 +243,21 @@ static void on_completed(void *arg, struct MHD_Connection *connection, void **re
     *request_context = NULL;
 }
 
+static void on_connection(void *arg, struct MHD_Connection *connection, void **socket_context,
+                          enum MHD_ConnectionNotificationCode code)
+{
+    (void)socket_context;
+    struct http *h = arg;
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    if (!info)
+        return;
+    if (code == MHD_CONNECTION_NOTIFY_STARTED)
+        http_connections_add(&h->connections, info->connect_fd);
+    else
+        http_connections_remove(&h->connections, info->connect_fd);
+}
+
 __attribute__((format(printf, 2, 0))) static void on_library_log(void *arg, const char *format, va_list args)
 {
     (void)arg;
@@ -297,14 +315,16 @@ static int start_daemon(struct http *h, const struct http_address *address, stru
         {MHD_OPTION_EXTERNAL_LOGGER, (intptr_t)on_library_log, NULL},
         {MHD_OPTION_LISTEN_SOCKET, fd, NULL},
         {MHD_OPTION_NOTIFY_COMPLETED, (intptr_t)on_completed, NULL},
+        {MHD_OPTION_NOTIFY_CONNECTION, (intptr_t)on_connection, h},
         {MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_MAX, NULL},
         {MHD_OPTION_CONNECTION_MEMORY_LIMIT, HEADERS_BYTES_MAX, NULL},
         {MHD_OPTION_CONNECTION_TIMEOUT, IDLE_SECONDS_MAX, NULL},
         {MHD_OPTION_END, 0, NULL},
     };
-    struct MHD_Daemon *d = MHD_start_daemon(
-        MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_THREAD_PER_CONNECTION | MHD_USE_POLL | MHD_USE_ERROR_LOG, 0,
-        NULL, NULL, on_request, h, MHD_OPTION_ARRAY, options, MHD_OPTION_END);
+    struct MHD_Daemon *d =
+        MHD_start_daemon(MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_THREAD_PER_CONNECTION | MHD_USE_POLL |
+                             MHD_USE_ITC | MHD_USE_ERROR_LOG,
+                         0, NULL, NULL, on_request, h, MHD_OPTION_ARRAY, options, MHD_OPTION_END);
     if (!d) {
         (void)close(fd);
         return error_set(reterr, ERR_IO, "http: cannot start the server on %s port %u", address->host,
@@ -326,6 +346,7 @@ int http_start(struct http **ret, const struct http_options *options, struct err
     h->daemons = xcalloc(options->listen_count, sizeof(struct MHD_Daemon *));
     h->ports = xcalloc(options->listen_count, sizeof *h->ports);
     http_streams_init(&h->streams);
+    http_connections_init(&h->connections);
     for (size_t i = 0; i < options->listen_count; i++) {
         int r = start_daemon(h, &options->listen[i], reterr);
         if (r < 0) {
@@ -342,9 +363,16 @@ void http_stop(struct http *h)
     if (!h)
         return;
     http_streams_stop(&h->streams);
+    for (size_t i = 0; i < h->daemons_count; i++) {
+        int fd = MHD_quiesce_daemon(h->daemons[i]); /* the listening socket is ours again */
+        if (fd >= 0)
+            (void)close(fd);
+    }
+    http_connections_drain(&h->connections, DRAIN_TIMEOUT_MS);
     for (size_t i = 0; i < h->daemons_count; i++)
         MHD_stop_daemon(h->daemons[i]);
     http_streams_destroy(&h->streams);
+    http_connections_destroy(&h->connections);
     free(h->daemons);
     free(h->ports);
     free(h->username);

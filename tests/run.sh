@@ -132,7 +132,7 @@ step bench-mqtt    full  release 3600 "MQTT beside a bare subscriber: at least 0
 step bench-open    full  release 3600 "a million series and 1,000 parts: ready within 2 s" sh tests/bench/run.sh open --build @BUILD@
 
 # Steps that mostly wait (for groups to form, brokers to start, times to run out): the last to run, LANES of them at a time.
-BESIDE="kafka mqtt tls formats quickstart quickstart-kafka snapshot delete full-disk broker-away bad-input kill mqtt-kill powercut mqtt-powercut"
+BESIDE="kafka broker-away mqtt full-disk delete powercut tls mqtt-kill kill snapshot bad-input formats mqtt-powercut quickstart-kafka quickstart"
 LANES=2
 
 # ---------------------------------------------------------------- what the steps call
@@ -387,8 +387,10 @@ start() { # INDEX HOW: makes the build that the step needs, then runs it
 for i in "${!NAMES[@]}"; do
   [[ " $BESIDE " == *" ${NAMES[i]} "* ]] || { wanted "$i" && start "$i" run; }
 done
-for i in "${!NAMES[@]}"; do
-  [[ " $BESIDE " == *" ${NAMES[i]} "* ]] && wanted "$i" && start "$i" run_beside
+for name in $BESIDE; do # the longest ones stand first there
+  for i in "${!NAMES[@]}"; do
+    [ "${NAMES[i]}" != "$name" ] || { wanted "$i" && start "$i" run_beside; }
+  done
 done
 while [ ${#RUNNING[@]} -gt 0 ]; do finish_one; done
 

@@ -92,8 +92,8 @@ int kafka_subscribe(struct kafka_consumer *c, struct error *reterr)
     }
     rd_kafka_topic_partition_list_destroy(list);
     if (err)
-        return error_set(reterr, ERR_INVALID, "sink %s: topics: %s (is one of the expressions wrong?)",
-                         s->base.name, rd_kafka_err2str(err));
+        return error_set(reterr, ERR_INVALID, "topics: %s (is one of the expressions wrong?)",
+                         rd_kafka_err2str(err));
     return 0;
 }
 
@@ -117,7 +117,7 @@ int kafka_client_open(struct kafka_consumer *c, struct error *reterr)
     c->rk = rd_kafka_new(RD_KAFKA_CONSUMER, conf, why, sizeof why);
     if (!c->rk) {
         rd_kafka_conf_destroy(conf);
-        return error_set(reterr, ERR_INVALID, "sink %s: librdkafka: %s", s->base.name, why);
+        return error_set(reterr, ERR_INVALID, "librdkafka: %s", why);
     }
     (void)rd_kafka_poll_set_consumer(c->rk);
     c->queue = rd_kafka_queue_get_consumer(c->rk);

@@ -40,11 +40,11 @@ static int reach(struct mqtt_sink *s, int64_t timeout_ms, struct buffer *found, 
     }
     mqtt_connection_end(s);
     if (r == 0)
-        buffer_printf(found, "%s (%s) accepts us with MQTT %s%s", s->uri, address,
+        buffer_printf(found, "%s (%s) accepts us with MQTT %s%s", s->place, address,
                       s->version == MQTT_VERSION_5 ? "5" : "3.1.1",
                       s->url.is_tls ? "; its certificate is verified" : "");
     mqtt_library_release();
-    return r < 0 ? error_prefix(reterr, r, "no connection with %s", s->uri) : r;
+    return r < 0 ? error_prefix(reterr, r, "no connection with %s", s->place) : r;
 }
 
 int mqtt_connect_check(const struct mqtt_sink_options *options, int64_t timeout_ms, struct buffer *found,

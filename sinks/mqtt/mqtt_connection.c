@@ -63,7 +63,7 @@ static void note_failure(struct connector *c, const char *why)
     atomic_fetch_add(&s->connect_failures, 1);
     if (c->was_away && strcmp(c->last_why, why) == 0)
         return;
-    log_warning("sink %s: no connection with %s: %s; trying again", s->base.name, s->uri, why);
+    log_warning("sink %s: no connection with %s: %s; trying again", s->base.name, s->place, why);
     c->was_away = true;
     snprintf(c->last_why, sizeof c->last_why, "%.511s", why);
 }
@@ -157,7 +157,7 @@ static int begin_connection(struct mqtt_sink *s, struct error *reterr)
                                          &create);
     if (rc != MQTTASYNC_SUCCESS) {
         s->handle = NULL;
-        return error_set(reterr, ERR_INVALID, "paho refuses %s or the client id (code %d)", s->uri, rc);
+        return error_set(reterr, ERR_INVALID, "paho refuses %s or the client id (code %d)", s->place, rc);
     }
     struct mqtt_puback *puback = mqtt_puback_new(s->client_id);
     mutex_lock(&s->release_lock);
@@ -259,7 +259,7 @@ static int connect_once(struct connector *c, struct error *reterr)
     int r = mqtt_connection_open(s, c->address_index++, LOOKUP_LIMIT_MS, address, reterr);
     if (r < 0)
         return r;
-    log_info("sink %s: connected with %s (%s), session %s", s->base.name, s->uri, address,
+    log_info("sink %s: connected with %s (%s), session %s", s->base.name, s->place, address,
              s->session_present ? "resumed" : "new");
     FAULT_POINT("mqtt_connected");
     r = mqtt_subscribe_all(s, reterr);
@@ -281,7 +281,7 @@ static void wait_while_connected(struct connector *c)
     mutex_unlock(&s->lock);
     if (is_lost) {
         atomic_fetch_add(&s->lost_connections, 1);
-        log_warning("sink %s: lost %s: %s", s->base.name, s->uri, why[0] ? why : "unknown reason");
+        log_warning("sink %s: lost %s: %s", s->base.name, s->place, why[0] ? why : "unknown reason");
     }
     if (clock_monotonic_ms() - since >= STABLE_MS)
         c->back_off_ms = 0;
@@ -359,7 +359,7 @@ static void serve_connection(struct connector *c)
     bool is_to_end = is_connected && s->wants_disconnect;
     mutex_unlock(&s->lock);
     if (r < 0 && !is_to_end) {
-        if (r != ERR_CANCELLED)
+        if (!wait_for_stop(s, 0))
             note_failure(c, error.message);
         return;
     }
@@ -380,13 +380,15 @@ void mqtt_connection_main(void *arg)
         atomic_store(&s->accepting, true);
         serve_connection(&c);
         mutex_lock(&s->lock);
-        bool is_last = s->stopping, was_full = s->wants_disconnect;
+        bool is_last = s->stopping, was_told = s->wants_disconnect;
         mutex_unlock(&s->lock);
-        if (is_last || was_full) {
+        bool was_full = was_told && !spool_has_failed(s->spool);
+        if (is_last || was_told) {
             atomic_store(&s->accepting, false);
             drain_pubacks(s);
         }
         mqtt_connection_end(s);
+        /* wait_for_spool has the pause that a full spool needs. */
         if (is_last || wait_for_stop(s, was_full ? 0 : next_back_off(&c)))
             break;
     }

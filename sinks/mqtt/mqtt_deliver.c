@@ -17,14 +17,13 @@
 #define PAUSE_WAIT_MS 50
 #define ERROR_WAIT_MS 1000
 #define MARK_LEN      12 /* CRC32C and arrival time of the record before the position */
-#define REJECT_HEAD   (64 * 1024)
 
 struct delivery {
     struct mqtt_sink *sink;
     struct sample_batch batch;
     struct unpacker unpacker;
     struct spool_reader reader;
-    unsigned refusals;
+    bool cannot_read; /* has been said */
 };
 
 static struct sink_position position_after(const struct spool_record *last, uint64_t next)
@@ -84,6 +83,8 @@ void mqtt_deliver_begin(struct mqtt_sink *s)
             "sink %s: the spool in %s isn't the one that the store has read up to %" PRIu64
             " (restored from a copy?): reading it again from its first message; some may be stored twice",
             s->base.name, s->spool_path, p.next);
+        s->foreign = p;
+        s->has_foreign = true;
         is_known = false;
     }
     if (is_known && p.next > stats.next_lsn) {
@@ -104,6 +105,24 @@ void mqtt_deliver_begin(struct mqtt_sink *s)
     make_workers(s);
 }
 
+static bool is_same_position(const struct sink_position *a, const struct sink_position *b)
+{
+    return a->next == b->next && a->mark_len == b->mark_len && memcmp(a->mark, b->mark, a->mark_len) == 0;
+}
+
+void mqtt_deliver_acknowledge(struct mqtt_sink *s)
+{
+    struct sink_position p;
+    if (!atomic_load(&s->is_open) ||
+        !s->intake->ops->durable_position(s->intake, s->key, (uint32_t)strlen(s->key), &p))
+        return;
+    /* Until the next commit it's the store's still. */
+    if (s->has_foreign && is_same_position(&p, &s->foreign))
+        return;
+    FAULT_POINT("mqtt_before_trim");
+    spool_trim(s->spool, p.next);
+}
+
 static void format_where(char *dst, size_t size, const struct spool_record *r, uint32_t line)
 {
     int n = snprintf(dst, size, "%.*s@%" PRIu64, (int)(r->topic.len < 256 ? r->topic.len : 256),
@@ -118,7 +137,8 @@ static void reject(struct mqtt_sink *s, struct intake_worker *worker, const stru
     char where[320];
     format_where(where, sizeof where, r, line);
     s->intake->ops->reject(s->intake, worker, where, reason, bytes.data,
-                           bytes.len < REJECT_HEAD ? bytes.len : REJECT_HEAD, bytes.len);
+                           bytes.len < MQTT_REJECT_HEAD ? bytes.len : MQTT_REJECT_HEAD,
+                           r->cut_from ? r->cut_from : bytes.len);
 }
 
 /* A retained message comes again with each subscription: without a time of its own it would be a new sample
@@ -157,6 +177,10 @@ static void deliver_record(struct delivery *d, const struct spool_record *r)
     }
     if (!r->payload.len) { /* how a publisher clears a retained message */
         atomic_fetch_add_explicit(&s->empty, 1, memory_order_relaxed);
+        return;
+    }
+    if (r->cut_from) {
+        reject(s, sub->worker, r, "too_large", 0, r->payload);
         return;
     }
     struct message message = {.payload = r->payload,
@@ -269,10 +293,13 @@ static void run(struct delivery *d)
         uint64_t from = d->reader.next_lsn, damaged = d->reader.damaged_total;
         int r = spool_reader_read(&d->reader, CHUNK_BYTES, &error);
         if (r < 0) {
-            log_error("sink %s: %s", s->base.name, error.message);
+            if (!d->cannot_read)
+                log_error("sink %s: %s; trying again", s->base.name, error.message);
+            d->cannot_read = true;
             clock_sleep_ms(ERROR_WAIT_MS);
             continue;
         }
+        d->cannot_read = false;
         if (d->reader.damaged_total != damaged) {
             log_error("sink %s: %" PRIu64 " messages before %" PRIu64
                       " of the spool in %s are damaged and lost",

@@ -34,6 +34,8 @@ struct mqtt_subscription {
     struct rendered_labels rendered;
 };
 
+#define MQTT_REJECT_HEAD 65536 /* kept of a message that is rejected, or too large for the spool */
+
 /* What a connection has come to; moved by paho's callbacks and the connection thread, under lock. */
 enum mqtt_state { MQTT_AWAY, MQTT_CONNECTING, MQTT_CONNECTED, MQTT_FAILED };
 
@@ -41,7 +43,8 @@ struct mqtt_sink {
     struct sink base;
     struct intake *intake;
     struct mqtt_url url;
-    char *uri; /* as paho wants it */
+    char *uri;   /* as paho wants it */
+    char *place; /* as the log names it: without a path, which may hold a secret */
     char *client_id, *spool_path, *username, *password;
     char *tls_ca, *tls_cert, *tls_key;
     char *pinned_name; /* what is in the URI: server_name, or the URL's host */
@@ -61,6 +64,10 @@ struct mqtt_sink {
     const struct spool_fs *spool_fs; /* tests put faults there before start; NULL: the real one */
     struct spool *spool;
     char *key; /* of positions */
+    /* A durable position that isn't about what the spool holds: nothing is trimmed by it. */
+    struct sink_position foreign;
+    bool has_foreign;
+    atomic_bool is_open; /* the above is set; commits and metrics may come before */
     struct thread connection_thread, commit_thread, reader_thread;
 
     struct mutex lock;
@@ -147,6 +154,8 @@ void mqtt_commit_main(void *arg);
 
 /* mqtt_deliver.c: finds where to begin (before the thread starts), then delivers until it's told to stop. */
 void mqtt_deliver_begin(struct mqtt_sink *s);
+/* Trims what the store has made durable. Any thread. */
+void mqtt_deliver_acknowledge(struct mqtt_sink *s);
 void mqtt_deliver_main(void *arg);
 
 /* mqtt_options.c */

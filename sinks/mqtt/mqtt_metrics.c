@@ -15,7 +15,7 @@ void mqtt_metrics(struct sink *base, struct buffer *dst)
     if (s->puback)
         held = mqtt_puback_count(s->puback);
     mutex_unlock(&s->release_lock);
-    if (s->spool)
+    if (atomic_load(&s->is_open))
         spool_get_stats(s->spool, &spool);
     const struct {
         const char *name;

@@ -124,6 +124,13 @@ static char *make_uri(const struct mqtt_sink *s)
                      is_bracketed ? "]" : "", s->url.port, s->url.path);
 }
 
+static char *make_place(const struct mqtt_url *url)
+{
+    const char *scheme = url->is_websocket ? "ws" : "mqtt";
+    return xasprintf("%s%s://%s%s%s:%u", scheme, url->is_tls ? "s" : "", url->is_ipv6 ? "[" : "", url->host,
+                     url->is_ipv6 ? "]" : "", url->port);
+}
+
 int mqtt_options_copy(struct mqtt_sink *s, const struct mqtt_sink_options *o, struct error *reterr)
 {
     int r = check(o, &s->url, reterr);
@@ -146,6 +153,7 @@ int mqtt_options_copy(struct mqtt_sink *s, const struct mqtt_sink_options *o, st
     s->password = copy_if_set(o->password);
     s->pinned_name = xstrdup(is_set(o->tls_server_name) ? o->tls_server_name : s->url.host);
     s->uri = make_uri(s);
+    s->place = make_place(&s->url);
     s->subscriptions_count = o->subscriptions_count;
     s->subscriptions = xcalloc(o->subscriptions_count, sizeof *s->subscriptions);
     for (size_t i = 0; i < o->subscriptions_count; i++) {

@@ -25,18 +25,26 @@ static void refuse(struct mqtt_sink *s, const MQTTAsync_message *m)
     mqtt_puback_refuse(s->puback, (uint16_t)m->msgid);
 }
 
-/* The PUBACK goes out when paho gets the callback's return, and the broker forgets the message: it has to be
+/* The answer goes out when paho gets the callback's return, and the broker forgets the message: it has to be
  * taken, over the bound if need be. */
 static void take_at_once(struct mqtt_sink *s, const struct spool_record *record)
 {
     uint64_t lsn;
     struct spool_stats stats;
-    (void)spool_append(s->spool, record, true, &lsn);
+    if (spool_append(s->spool, record, true, &lsn) < 0)
+        count(&s->dropped_full);
     if (spool_write(s->spool, NULL) < 0)
         mqtt_connection_disconnect(s);
     spool_get_stats(s->spool, &stats);
     if (stats.bytes > s->spool_max_bytes)
         mqtt_connection_disconnect(s);
+}
+
+/* Of QoS 2 (only a session that another program began has it: we don't subscribe so) paho's answer, PUBREC,
+ * isn't held. */
+static bool is_held(const MQTTAsync_message *m)
+{
+    return m->qos == 1 && mqtt_puback_is_held();
 }
 
 static void take(struct mqtt_sink *s, const MQTTAsync_message *m, struct span topic)
@@ -49,10 +57,15 @@ static void take(struct mqtt_sink *s, const MQTTAsync_message *m, struct span to
                                   .topic = topic,
                                   .payload = span_of(m->payload, (size_t)m->payloadlen)};
     uint64_t lsn;
+    /* What is larger fits in when there is room; 3.1.1 brokers know no limit. The reader rejects it. */
+    if (record.payload.len > s->spool_max_bytes / 4) {
+        record.cut_from = (uint32_t)record.payload.len;
+        record.payload.len = MQTT_REJECT_HEAD;
+    }
     if (m->qos == 0) {
         if (spool_append(s->spool, &record, false, &lsn) < 0)
             count(&s->dropped_full);
-    } else if (!mqtt_puback_is_held()) {
+    } else if (!is_held(m)) {
         take_at_once(s, &record);
     } else if (spool_append(s->spool, &record, false, &lsn) < 0) {
         /* Neither this one nor those after it: the broker sends them again, in their order. */
@@ -70,7 +83,7 @@ int mqtt_message_arrived(void *context, char *topic_text, int topic_len, MQTTAsy
     struct span topic = span_of(topic_text, topic_len > 0 ? (size_t)topic_len : strlen(topic_text));
     count(&s->received);
     atomic_fetch_add_explicit(&s->bytes_received, (unsigned long long)m->payloadlen, memory_order_relaxed);
-    if (m->qos > 0 && mqtt_puback_is_held() && (!atomic_load(&s->accepting) || atomic_load(&s->refusing))) {
+    if (is_held(m) && (!atomic_load(&s->accepting) || atomic_load(&s->refusing))) {
         refuse(s, m);
     } else {
         bool is_wanted = true;
@@ -83,7 +96,7 @@ int mqtt_message_arrived(void *context, char *topic_text, int topic_len, MQTTAsy
         }
         if (is_wanted)
             take(s, m, topic);
-        else if (m->qos > 0)
+        else if (is_held(m))
             mqtt_puback_hold(s->puback, (uint16_t)m->msgid, 0);
     }
     MQTTAsync_freeMessage(&m);

@@ -5,7 +5,6 @@
 #include "sinks/mqtt/mqtt_internal.h"
 #include "src/base/alloc.h"
 #include "src/base/clock.h"
-#include "src/base/fault_point.h"
 #include "src/base/log.h"
 
 #define STOP_INTAKE_MS 1000
@@ -19,7 +18,7 @@ static int start(struct sink *base, struct error *reterr)
                                     .fs = s->spool_fs};
     int r = spool_open(&s->spool, &options, reterr);
     if (r < 0)
-        return error_prefix(reterr, r, "sink %s", base->name);
+        return r;
     struct spool_stats stats;
     spool_get_stats(s->spool, &stats);
     if (stats.torn_bytes)
@@ -31,6 +30,7 @@ static int start(struct sink *base, struct error *reterr)
     s->key = xasprintf("%s/mqtt/%s", base->name, spool_id(s->spool));
     mqtt_library_acquire();
     mqtt_deliver_begin(s);
+    atomic_store(&s->is_open, true);
     thread_start(&s->reader_thread, "mqtt-reader", mqtt_deliver_main, s);
     thread_start(&s->commit_thread, "mqtt-commit", mqtt_commit_main, s);
     thread_start(&s->connection_thread, "mqtt-connect", mqtt_connection_main, s);
@@ -39,12 +39,7 @@ static int start(struct sink *base, struct error *reterr)
 
 static void acknowledge(struct sink *base)
 {
-    struct mqtt_sink *s = mqtt_sink_of(base);
-    struct sink_position p;
-    if (s->spool && s->intake->ops->durable_position(s->intake, s->key, (uint32_t)strlen(s->key), &p)) {
-        FAULT_POINT("mqtt_before_trim");
-        spool_trim(s->spool, p.next);
-    }
+    mqtt_deliver_acknowledge(mqtt_sink_of(base));
 }
 
 static void stop_intake(struct sink *base)
@@ -98,8 +93,8 @@ static void sink_free(struct sink *base)
     spool_close(s->spool);
     if (s->password)
         explicit_bzero(s->password, strlen(s->password));
-    char *texts[] = {s->base.name, s->uri,      s->client_id, s->spool_path,  s->username, s->password,
-                     s->tls_ca,    s->tls_cert, s->tls_key,   s->pinned_name, s->key};
+    char *texts[] = {s->base.name, s->uri,    s->place,    s->client_id, s->spool_path,  s->username,
+                     s->password,  s->tls_ca, s->tls_cert, s->tls_key,   s->pinned_name, s->key};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         free(texts[i]);
     free(s->workers);

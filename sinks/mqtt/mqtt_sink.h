@@ -55,7 +55,8 @@ struct mqtt_sink_options {
     unsigned keepalive_s;      /* 1 to 65535 */
     unsigned receive_maximum;  /* 1 to 65535; v5 only */
     uint32_t session_expiry_s; /* UINT32_MAX: never; v5 only (3.1.1: the broker's own rule) */
-    uint32_t max_packet_size;  /* bytes; of v5 told to the broker. Larger payloads are stored all the same */
+    uint32_t max_packet_size;  /* bytes; of v5 told to the broker. What is larger all the same is
+                                * stored too, up to a quarter of the spool; beyond that it's rejected */
     enum mqtt_retained retained;
     const char *spool_path;                  /* directory; made if need be, with the directories above it */
     uint64_t spool_max_bytes;                /* at least 4 * max_packet_size, and MQTT_SPOOL_SIZE_MIN */

@@ -33,6 +33,8 @@ int mqtt_filter_check(const char *filter, struct error *reterr)
     size_t len = strlen(filter);
     if (len == 0 || len > UINT16_MAX)
         return error_set(reterr, ERR_INVALID, "a filter has 1 to %d bytes", UINT16_MAX);
+    if (strchr(filter, '\n')) /* the spool's list of filters has one a line */
+        return error_set(reterr, ERR_INVALID, "a filter has no line break in it");
     const char *p = mqtt_filter_unshared(filter);
     if (p != filter) {
         size_t group = (size_t)(p - filter) - strlen(SHARE);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 static const struct {
     const char *prefix;
@@ -50,7 +51,7 @@ int mqtt_url_parse(const char *text, struct mqtt_url *ret, struct error *reterr)
     const char *p = NULL;
     for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++) {
         size_t len = strlen(schemes[i].prefix);
-        if (strncmp(text, schemes[i].prefix, len) == 0) {
+        if (strncasecmp(text, schemes[i].prefix, len) == 0) {
             url.is_tls = schemes[i].is_tls;
             url.is_websocket = schemes[i].is_websocket;
             url.port = schemes[i].port;

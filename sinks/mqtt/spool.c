@@ -10,10 +10,12 @@
 #include "src/base/clock.h"
 #include "src/base/fault_point.h"
 
-/* Memory for what the disk hasn't taken yet. */
+/* Memory for what the disk hasn't taken yet: with so much of it, nothing more comes in. */
 #define PENDING_MAX (32u * 1024 * 1024)
 /* Bytes of a last segment whose records are all stored: a larger one gives its place on the disk back. */
 #define TAIL_MAX (64u * 1024)
+/* For the headers of segments that are begun for what was taken before the bound. */
+#define HEADROOM (4 * SPOOL_SEGMENT_HEADER_SIZE)
 
 void spool_close(struct spool *s)
 {
@@ -48,9 +50,6 @@ const struct spool_fs *spool_filesystem(const struct spool *s)
     return s->fs;
 }
 
-/* For the headers of segments that are begun for what was taken before the bound. */
-#define HEADROOM (4 * SPOOL_SEGMENT_HEADER_SIZE)
-
 static uint64_t used_bytes(const struct spool *s)
 {
     return s->file_bytes + s->pending.len;
@@ -64,7 +63,7 @@ int spool_append(struct spool *s, const struct spool_record *record, bool is_for
     if (s->failed && !(is_forced && s->keep_unwritten)) {
         r = ERR_IO;
     } else if (!is_forced &&
-               (used_bytes(s) + size + HEADROOM > s->max_bytes || s->pending.len + size > PENDING_MAX)) {
+               (used_bytes(s) + size + HEADROOM > s->max_bytes || s->pending.len >= PENDING_MAX)) {
         r = ERR_FULL;
     } else {
         struct spool_record numbered = *record;
@@ -235,9 +234,9 @@ int spool_commit(struct spool *s, struct error *reterr)
     int fd = s->fd;
     mutex_lock(&s->lock);
     uint64_t end = s->written_lsn, durable = s->durable_lsn;
-    bool is_full = s->files_count && s->files[s->files_count - 1].bytes >= s->segment_size;
+    bool is_full = fd >= 0 && s->files[s->files_count - 1].bytes >= s->segment_size;
     mutex_unlock(&s->lock);
-    if (r == 0 && is_full && fd >= 0) {
+    if (r == 0 && is_full) {
         /* Synced and closed below. The next one is there at once, so that this one can be trimmed; if that
          * fails now, the next write tries it again. */
         s->fd = -1;
@@ -257,7 +256,7 @@ int spool_commit(struct spool *s, struct error *reterr)
         what = "cannot fsync the directory";
         r = s->fs->sync_dir(s->fs, s->dir_fd);
     }
-    if (is_full && fd >= 0)
+    if (is_full)
         (void)close(fd);
     if (r < 0)
         return fail(s, -r, what, reterr);

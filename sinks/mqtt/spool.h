@@ -8,7 +8,8 @@
  * (file `spool-id`): positions name it, so that a spool begun anew isn't read on at an old one's position.
  *
  * After a failed write or fsync the spool is failed: it takes nothing more, and what wasn't durable is given
- * up by spool_recover, once nobody waits for it any longer. An fsync is never repeated on the same file.
+ * up by spool_recover, once nobody waits for it any longer. An fsync is never repeated on the same file, and
+ * what an earlier process has written is read only, not gone on with.
  *
  * Threads: append from any; commit and recover from one thread at a time (they hold no lock over an fsync);
  * trim, stats and readers from any.
@@ -48,8 +49,8 @@ struct spool_stats {
 
 struct spool;
 
-/* Opens or begins a spool: cuts a torn tail at the last whole record, fsyncs what it found. One process and
- * one struct spool per directory: the store's lock sees to it. */
+/* Opens or begins a spool: cuts a torn tail at the last whole record, fsyncs what it found. It's locked
+ * as long as it's open: ERR_BUSY, another one has it. */
 int spool_open(struct spool **ret, const struct spool_options *options, struct error *reterr);
 /* Without a commit. spool may be NULL. */
 void spool_close(struct spool *spool);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/stat.h>
@@ -151,16 +152,15 @@ static int sync_file(struct spool *s, uint64_t first_lsn, struct error *reterr)
 }
 
 /* Where the whole records of a segment end, and the LSN after the last. False if its header is damaged. */
-static bool scan(const uint8_t *data, size_t size, uint64_t first_lsn, uint64_t *ret_lsn, size_t *ret_end,
-                 uint32_t *ret_seed)
+static bool scan(const uint8_t *data, size_t size, uint64_t first_lsn, uint64_t *ret_lsn, size_t *ret_end)
 {
-    if (!spool_segment_parse_header(data, size, first_lsn, ret_seed))
+    uint32_t seed;
+    if (!spool_segment_parse_header(data, size, first_lsn, &seed))
         return false;
     size_t end = SPOOL_SEGMENT_HEADER_SIZE, record_size;
     uint64_t lsn = first_lsn;
     struct spool_record record;
-    while (spool_record_parse(data + end, size - end, *ret_seed, lsn, &record, &record_size) ==
-           SPOOL_PARSE_OK) {
+    while (spool_record_parse(data + end, size - end, seed, lsn, &record, &record_size) == SPOOL_PARSE_OK) {
         end += record_size;
         lsn++;
     }
@@ -173,8 +173,7 @@ struct scanned {
     int fd;
     uint64_t next_lsn; /* after the last whole record */
     size_t end;        /* of that record */
-    uint32_t seed;
-    bool is_whole; /* the header is */
+    bool is_whole;     /* the header is */
 };
 
 static int scan_file(struct spool *s, const struct spool_file *f, struct scanned *ret, struct error *reterr)
@@ -194,7 +193,7 @@ static int scan_file(struct spool *s, const struct spool_file *f, struct scanned
         (void)close(ret->fd);
         return error_set_errno(reterr, errnum, "spool: cannot map %s", name);
     }
-    ret->is_whole = scan(data, size, f->first_lsn, &ret->next_lsn, &ret->end, &ret->seed);
+    ret->is_whole = scan(data, size, f->first_lsn, &ret->next_lsn, &ret->end);
     (void)munmap(data, size);
     return 0;
 }
@@ -226,7 +225,9 @@ static int drop_if_begun_too_early(struct spool *s, bool *ret_dropped, struct er
     return *ret_dropped ? remove_last(s, reterr) : 0;
 }
 
-/* The last segment: cut at its last whole record, and gone on with. */
+/* The last segment: cut at its last whole record. It isn't gone on with: if an fsync of it failed before this
+ * process began, its end may be in the page cache only, where an fsync that succeeds now doesn't tell. What
+ * comes next has to be found even if that end is lost, so it goes to a segment of its own. */
 static int open_last(struct spool *s, struct error *reterr)
 {
     struct spool_file *f = &s->files[s->files_count - 1];
@@ -255,15 +256,12 @@ static int open_last(struct spool *s, struct error *reterr)
         FAULT_POINT("spool_cut");
     if (r == 0)
         r = s->fs->sync_data(s->fs, found.fd);
-    if (r < 0) {
-        (void)close(found.fd);
+    (void)close(found.fd);
+    if (r < 0)
         return error_set_errno(reterr, -r, "spool: cannot cut the torn end of the last segment");
-    }
     s->stats.torn_bytes += size - found.end;
     s->file_bytes -= size - found.end;
     f->bytes = found.end;
-    s->fd = found.fd;
-    s->seed = found.seed;
     return 0;
 }
 
@@ -303,6 +301,13 @@ int spool_open(struct spool **ret, const struct spool_options *options, struct e
     int dir_fd = open(options->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (dir_fd < 0)
         return error_set_errno(reterr, errno, "spool: cannot open %s", options->path);
+    if (flock(dir_fd, LOCK_EX | LOCK_NB) < 0) {
+        int errnum = errno;
+        (void)close(dir_fd);
+        return errnum == EWOULDBLOCK
+                   ? error_set(reterr, ERR_BUSY, "spool: %s is in use by another process", options->path)
+                   : error_set_errno(reterr, errnum, "spool: cannot lock %s", options->path);
+    }
     struct spool *s = xcalloc(1, sizeof *s);
     s->fs = options->fs ? options->fs : &spool_fs_posix;
     s->dir_fd = dir_fd;

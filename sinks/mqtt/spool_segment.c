@@ -12,6 +12,8 @@
 #define FLAG_QOS      3u
 #define FLAG_RETAINED 4u
 #define FLAG_DUP      8u
+#define FLAG_CUT      16u
+#define CUT_SIZE      4 /* of the size before the head */
 
 void spool_segment_name(uint64_t first_lsn, char ret[SPOOL_SEGMENT_NAME_SIZE])
 {
@@ -58,7 +60,8 @@ bool spool_segment_parse_header(const uint8_t *data, size_t size, uint64_t first
 
 size_t spool_record_size(const struct spool_record *record)
 {
-    return SPOOL_RECORD_HEADER_SIZE + (size_t)record->topic.len + record->payload.len;
+    return SPOOL_RECORD_HEADER_SIZE + (size_t)record->topic.len + (record->cut_from ? CUT_SIZE : 0) +
+           record->payload.len;
 }
 
 void spool_record_append(struct buffer *dst, const struct spool_record *record)
@@ -71,13 +74,18 @@ void spool_record_append(struct buffer *dst, const struct spool_record *record)
     put_le64(p + 16, (uint64_t)record->arrival_ms);
     put_le16(p + 24, record->packet_id);
     p[26] = (uint8_t)((record->qos & FLAG_QOS) | (record->retained ? FLAG_RETAINED : 0) |
-                      (record->dup ? FLAG_DUP : 0));
+                      (record->dup ? FLAG_DUP : 0) | (record->cut_from ? FLAG_CUT : 0));
     put_le16(p + 28, (uint16_t)record->topic.len);
     p += SPOOL_RECORD_HEADER_SIZE;
     if (record->topic.len)
         memcpy(p, record->topic.data, record->topic.len);
+    p += record->topic.len;
+    if (record->cut_from) {
+        put_le32(p, record->cut_from);
+        p += CUT_SIZE;
+    }
     if (record->payload.len)
-        memcpy(p + record->topic.len, record->payload.data, record->payload.len);
+        memcpy(p, record->payload.data, record->payload.len);
     dst->len += size;
 }
 
@@ -113,6 +121,14 @@ enum spool_parse spool_record_parse(const uint8_t *data, size_t size, uint32_t s
     if (crc != record_crc(data, record_size, seed) || get_le64(data + 8) != lsn)
         return SPOOL_PARSE_DAMAGED;
     const char *body = (const char *)data + SPOOL_RECORD_HEADER_SIZE;
+    size_t payload_at = topic_len, body_len = record_size - SPOOL_RECORD_HEADER_SIZE;
+    uint32_t cut_from = 0;
+    if (data[26] & FLAG_CUT) {
+        payload_at += CUT_SIZE;
+        cut_from = payload_at <= body_len ? get_le32(data + SPOOL_RECORD_HEADER_SIZE + topic_len) : 0;
+        if (!cut_from)
+            return SPOOL_PARSE_DAMAGED;
+    }
     *ret = (struct spool_record){
         .lsn = lsn,
         .arrival_ms = (int64_t)get_le64(data + 16),
@@ -121,8 +137,9 @@ enum spool_parse spool_record_parse(const uint8_t *data, size_t size, uint32_t s
         .qos = data[26] & FLAG_QOS,
         .retained = data[26] & FLAG_RETAINED,
         .dup = data[26] & FLAG_DUP,
+        .cut_from = cut_from,
         .topic = span_of(body, topic_len),
-        .payload = span_of(body + topic_len, record_size - SPOOL_RECORD_HEADER_SIZE - topic_len),
+        .payload = span_of(body + payload_at, body_len - payload_at),
     };
     return SPOOL_PARSE_OK;
 }

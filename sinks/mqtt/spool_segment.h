@@ -13,11 +13,11 @@
  *             8   8  LSN: one more than the record's before
  *            16   8  arrival, Unix milliseconds
  *            24   2  packet id; 0 for QoS 0
- *            26   1  flags: QoS in bits 0 and 1, 4 retained, 8 DUP
+ *            26   1  flags: QoS in bits 0 and 1, 4 retained, 8 DUP, 16 cut
  *            27   1  0
  *            28   2  length of the topic
  *            30   2  0
- *            32      topic, then payload
+ *            32      topic, then payload; of one that was cut: 4 bytes of the size that it had, then its head
  *
  * A segment's records end where the next segment begins: what stands behind that LSN was abandoned after a
  * failed write or fsync, and was never acknowledged.
@@ -45,6 +45,7 @@ struct spool_record {
     uint16_t packet_id;
     uint8_t qos;
     bool retained, dup;
+    uint32_t cut_from; /* not 0: the payload was so large, and is its head only */
     struct span topic; /* at most 64 KiB - 1 */
     struct span payload;
 };

@@ -41,7 +41,8 @@ static void walk(uint8_t *data, size_t size, uint32_t seed, uint64_t lsn, bool i
         spool_records_seal(again.data, again.len, seed);
         require(spool_record_parse(again.data, again.len, seed, lsn, &out, &out_size) == SPOOL_PARSE_OK);
         require(out_size == record_size && out.arrival_ms == r.arrival_ms && out.packet_id == r.packet_id &&
-                out.qos == r.qos && out.retained == r.retained && out.dup == r.dup);
+                out.qos == r.qos && out.retained == r.retained && out.dup == r.dup &&
+                out.cut_from == r.cut_from);
         buffer_release(&again);
         at += record_size;
         lsn++;

@@ -222,6 +222,29 @@ static void trap_disk_fails(void **state)
     node_close(&n);
 }
 
+/* A disk with room for a new segment's header, not for messages: the broker isn't asked for them over and
+ * over, but less and less often. */
+static void trap_disk_nearly_full(void **state)
+{
+    (void)state;
+    struct node n;
+    const char *name = unique("nearly");
+    char topic[128];
+    node_open(&n, name, 1);
+    node_connect(&n);
+    atomic_store(&n.fs.writes_max, 100);
+    snprintf(topic, sizeof topic, "%s/x", name);
+    publish(topic, 1, "m", 0, 500, 100);
+    clock_sleep_ms(8000);
+    uint64_t failures = node_metric(&n, "varve_spool_failures_total");
+    print_message("failures in 8 s: %u\n", (unsigned)failures);
+    if (mqtt_puback_is_held()) /* else the spool itself is tried again, without the broker */
+        assert_in_range(failures, 2, 5);
+    atomic_store(&n.fs.writes_max, 0);
+    print_message("twice: %zu\n", node_wait_all(&n, "m", 500, 60000));
+    node_close(&n);
+}
+
 /* Clean stops in the middle of a stream: the broker has read every PUBACK before the connection ends, so that
  * nothing comes twice. Returns the doubles; *ret_slow: a stop gave up waiting for the broker. */
 static size_t stop_in_the_stream(enum mqtt_version version, bool *ret_slow)
@@ -307,6 +330,7 @@ const struct CMUnitTest disk_traps[] = {
     cmocka_unit_test(trap_spool_full),
     cmocka_unit_test(trap_qos0_at_a_full_spool),
     cmocka_unit_test(trap_disk_fails),
+    cmocka_unit_test(trap_disk_nearly_full),
 };
 const size_t disk_traps_count = sizeof disk_traps / sizeof *disk_traps;
 

@@ -358,6 +358,26 @@ static void test_query_errors(void **unused)
     http_stop(s.http);
 }
 
+/* The library refuses headers beyond its limit by itself, and crashed when it was stopped just then. */
+static void test_stop_during_a_refusal(void **unused)
+{
+    (void)unused;
+    enum { SIZE = 200000, TRIES = 100 };
+    char *request = xmalloc(SIZE);
+    int head = snprintf(request, SIZE, "GET /health HTTP/1.1\r\nX: ");
+    memset(request + head, 'x', (size_t)(SIZE - head));
+    for (int i = 0; i < TRIES; i++) {
+        struct server s;
+        start(&s, NULL, NULL);
+        int fd = dial(&s);
+        (void)send(fd, request, SIZE, MSG_NOSIGNAL);
+        (void)close(fd);
+        (void)usleep((useconds_t)(20 * i)); /* so that one of them hits the moment */
+        http_stop(s.http);
+    }
+    free(request);
+}
+
 static void test_too_much(void **unused)
 {
     (void)unused;
@@ -523,11 +543,17 @@ static void test_delete_series(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_plain_paths),    cmocka_unit_test(test_force_flush),
-        cmocka_unit_test(test_snapshots),      cmocka_unit_test(test_delete_series),
-        cmocka_unit_test(test_force_merge),    cmocka_unit_test(test_arguments),
-        cmocka_unit_test(test_query_errors),   cmocka_unit_test(test_too_much),
-        cmocka_unit_test(test_long_answer),    cmocka_unit_test(test_slow_readers),
+        cmocka_unit_test(test_plain_paths),
+        cmocka_unit_test(test_force_flush),
+        cmocka_unit_test(test_snapshots),
+        cmocka_unit_test(test_delete_series),
+        cmocka_unit_test(test_force_merge),
+        cmocka_unit_test(test_arguments),
+        cmocka_unit_test(test_query_errors),
+        cmocka_unit_test(test_too_much),
+        cmocka_unit_test(test_stop_during_a_refusal),
+        cmocka_unit_test(test_long_answer),
+        cmocka_unit_test(test_slow_readers),
         cmocka_unit_test(test_address_in_use),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -223,6 +224,28 @@ static void test_bad_configuration(void **state)
         expect_run(f, ARGUMENTS("inspect", f->store), 0, f->out, "stopped cleanly");
 }
 
+/* A spool that can't be opened is no mistake in the configuration: the unit tries such a start again. */
+static void test_bad_spool(void **state)
+{
+    struct fixture *f = *state;
+    char spool[256], segment[320];
+    snprintf(spool, sizeof spool, "%s/spool", f->dir);
+    snprintf(segment, sizeof segment, "%s/0000000000000001.spool", spool);
+    assert_int_equal(mkdir(spool, 0700), 0);
+    FILE *file = fopen(segment, "we");
+    assert_non_null(file);
+    assert_int_equal(fclose(file), 0);
+    write_config(
+        f,
+        "storage: {path: %s, min_free_disk: 0}\nhttp: {listen: []}\nsinks:\n  - {name: edge, type: mqtt, "
+        "broker: \"mqtt://127.0.0.1:9\", client_id: c, spool: {path: %s}, subscriptions: "
+        "[{filter: a, format: value}]}\n",
+        f->store, spool);
+    expect_run(f, ARGUMENTS("serve", "-c", f->config), 2, f->err, "no spool-id");
+    assert_true(file_has(f->err, "sink edge: "));
+    assert_false(file_has(f->err, "sink edge: sink edge: "));
+}
+
 static void test_life(void **state)
 {
     struct fixture *f = *state;
@@ -316,8 +339,13 @@ static void test_killed(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        PROGRAM_TEST(test_usage),  PROGRAM_TEST(test_no_store),  PROGRAM_TEST(test_bad_configuration),
-        PROGRAM_TEST(test_life),   PROGRAM_TEST(test_interrupt), PROGRAM_TEST(test_one_process_a_store),
+        PROGRAM_TEST(test_usage),
+        PROGRAM_TEST(test_no_store),
+        PROGRAM_TEST(test_bad_configuration),
+        PROGRAM_TEST(test_bad_spool),
+        PROGRAM_TEST(test_life),
+        PROGRAM_TEST(test_interrupt),
+        PROGRAM_TEST(test_one_process_a_store),
         PROGRAM_TEST(test_killed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -42,6 +42,11 @@ static ssize_t faulty_write(const struct spool_fs *fs, int fd, const void *data,
         (void)spool_fs_posix.write(fs, fd, data, size / 2); /* half of it got there all the same */
         return r;
     }
+    int max = atomic_load(&of(fs)->writes_max);
+    if (max && size > (size_t)max) {
+        (void)spool_fs_posix.write(fs, fd, data, (size_t)max);
+        return -ENOSPC;
+    }
     return spool_fs_posix.write(fs, fd, data, limit && size > (size_t)limit ? (size_t)limit : size);
 }
 

@@ -14,6 +14,7 @@ struct faulty_spool_fs {
     atomic_int fails_after;  /* so many more after it fail, too */
     atomic_int sync_fails;   /* that many syncs of data fail */
     atomic_int short_writes; /* each write takes at most this many bytes; 0: all */
+    atomic_int writes_max;   /* larger ones find the disk full, after this much; 0: none do */
     atomic_int sync_ms;      /* each sync of data takes so long */
     atomic_int operations, syncs;
     atomic_int dirs_synced_count;

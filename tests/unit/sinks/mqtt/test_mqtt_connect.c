@@ -136,14 +136,15 @@ static void answers_to_connect(void **state)
     assert_non_null(strstr(mqtt_connack_words(MQTT_VERSION_5, 0x84), "`version`"));
 }
 
-/* `varve check --connect` with nobody there: no spool is made, and it ends in time. */
+/* `varve check --connect` with nobody there: no spool is made, it ends in time, and the URL's path, which may
+ * hold a secret, isn't told. */
 static void check_of_nobody(void **state)
 {
     (void)state;
     uint16_t port;
     char broker[64], expected[128];
     int fd = bound(&port);
-    snprintf(broker, sizeof broker, "mqtt://127.0.0.1:%u", port);
+    snprintf(broker, sizeof broker, "ws://127.0.0.1:%u/mqtt?token=secret", port);
     const struct mqtt_subscription_options subscription = {
         .filter = "a/#", .qos = 1, .decoder = &catcher_decoder};
     const struct mqtt_sink_options options = {.name = "edge",
@@ -162,7 +163,7 @@ static void check_of_nobody(void **state)
     struct error error = {0};
     assert_int_equal(mqtt_connect_check(&options, 5000, &found, &error), ERR_IO);
     snprintf(expected, sizeof expected,
-             "no connection with tcp://127.0.0.1:%u: 127.0.0.1 port %u: Connection refused", port, port);
+             "no connection with ws://127.0.0.1:%u: 127.0.0.1 port %u: Connection refused", port, port);
     assert_string_equal(error.message, expected);
     assert_int_equal(found.len, 0);
     assert_true(access("/nowhere", F_OK) < 0);

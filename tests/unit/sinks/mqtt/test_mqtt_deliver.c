@@ -18,7 +18,11 @@
 #include "src/base/clock.h"
 #include "tests/doubles/batch_catcher.h"
 
-#define MESSAGES 500
+#define MESSAGES    500
+#define SPOOL_BYTES (1 << 20)
+/* Long, so that the messages take several segments. */
+#define TOPIC "a/a topic of two hundred bytes: " FORTY FORTY FORTY FORTY
+#define FORTY "0123456789 0123456789 0123456789 0123456"
 
 struct world {
     char dir[64];
@@ -26,10 +30,10 @@ struct world {
     struct sink *sink;
 };
 
-/* Messages m0 .. m(count-1), durable. */
+/* Messages m0 .. m(count-1), durable, in several groups. */
 static void fill(struct world *w, unsigned count)
 {
-    struct spool_options options = {.path = w->dir, .max_bytes = 8 << 20};
+    struct spool_options options = {.path = w->dir, .max_bytes = SPOOL_BYTES};
     struct spool *spool;
     struct error error = {0};
     if (spool_open(&spool, &options, &error) < 0)
@@ -40,10 +44,12 @@ static void fill(struct world *w, unsigned count)
         struct spool_record r = {.arrival_ms = 1000 + i,
                                  .packet_id = 1,
                                  .qos = 1,
-                                 .topic = span_of("a/x", 3),
+                                 .topic = span_of(TOPIC, strlen(TOPIC)),
                                  .payload = span_of(text, len)};
         uint64_t lsn;
         assert_int_equal(spool_append(spool, &r, false, &lsn), 0);
+        if (i % 50 == 49)
+            assert_int_equal(spool_commit(spool, &error), 0);
     }
     assert_int_equal(spool_commit(spool, &error), 0);
     spool_close(spool);
@@ -60,9 +66,9 @@ static int setup(void **state)
                                         .keepalive_s = 30,
                                         .receive_maximum = 1000,
                                         .session_expiry_s = 3600,
-                                        .max_packet_size = 1 << 20,
+                                        .max_packet_size = 64 << 10,
                                         .spool_path = w->dir,
-                                        .spool_max_bytes = 8 << 20,
+                                        .spool_max_bytes = SPOOL_BYTES,
                                         .subscriptions = &subscription,
                                         .subscriptions_count = 1};
     struct error error = {0};
@@ -160,11 +166,73 @@ static void test_discarded_before_the_first_commit(void **state)
     assert_all(w, 10000);
 }
 
+/* Of a message that was too large for the spool there's only the head. */
+static void test_a_cut_message_is_rejected(void **state)
+{
+    struct world *w = *state;
+    struct spool_options options = {.path = w->dir, .max_bytes = SPOOL_BYTES};
+    struct spool_record r = {.arrival_ms = 1,
+                             .packet_id = 1,
+                             .qos = 1,
+                             .cut_from = 9000000,
+                             .topic = span_of("a/x", 3),
+                             .payload = span_of("head", 4)};
+    struct spool *spool;
+    uint64_t lsn;
+    assert_int_equal(spool_open(&spool, &options, NULL), 0);
+    assert_int_equal(spool_append(spool, &r, false, &lsn), 0);
+    assert_int_equal(spool_commit(spool, NULL), 0);
+    spool_close(spool);
+    start(w);
+    assert_all(w, 10000);
+    for (int i = 0; i < 500 && atomic_load(&mqtt_sink_of(w->sink)->messages) <= MESSAGES; i++)
+        clock_sleep_ms(10);
+    w->sink->ops->stop_intake(w->sink);
+    assert_int_equal(w->catcher.rejects_count, 1);
+    assert_string_equal(w->catcher.rejects[0].reason, "too_large");
+    assert_int_equal(w->catcher.rejects[0].size, 4);
+    assert_int_equal(w->catcher.rejects[0].full_size, 9000000);
+}
+
+/* A spool put back from a copy, which went on differently: the store's position isn't about it. It's read
+ * from its first message, and none goes before it's stored, though the store says for a while that it has
+ * them. */
+static void test_another_spool_of_that_id(void **state)
+{
+    struct world *w = *state;
+    struct spool_options options = {.path = w->dir, .max_bytes = SPOOL_BYTES};
+    struct sink_position p = {.next = 401, .mark = "another one", .mark_len = 12};
+    struct mqtt_sink *s = mqtt_sink_of(w->sink);
+    struct intake *in = &w->catcher.intake;
+    struct spool_stats stats;
+    struct spool *spool;
+    char key[64];
+    assert_int_equal(spool_open(&spool, &options, NULL), 0);
+    int len = snprintf(key, sizeof key, "edge/mqtt/%s", spool_id(spool));
+    spool_close(spool);
+    in->ops->set_position(in, key, (uint32_t)len, &p);
+    batch_catcher_commit(&w->catcher);
+    w->sink->ops->acknowledge(w->sink); /* not started yet: nothing happens */
+    atomic_store(&w->catcher.pause_reasons, INTAKE_PAUSE_DISK);
+    start(w);
+    w->sink->ops->acknowledge(w->sink);
+    spool_get_stats(s->spool, &stats);
+    assert_int_equal(stats.first_lsn, 1);
+    atomic_store(&w->catcher.pause_reasons, 0);
+    assert_all(w, 10000);
+    batch_catcher_commit(&w->catcher);
+    w->sink->ops->acknowledge(w->sink);
+    spool_get_stats(s->spool, &stats);
+    assert_true(stats.first_lsn > 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_refused_hand_over_is_read_again, setup, teardown),
         cmocka_unit_test_setup_teardown(test_discarded_rows_are_read_again_at_rest, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_discarded_before_the_first_commit, setup, teardown)};
+        cmocka_unit_test_setup_teardown(test_discarded_before_the_first_commit, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_another_spool_of_that_id, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_cut_message_is_rejected, setup, teardown)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

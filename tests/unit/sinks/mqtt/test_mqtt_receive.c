@@ -119,17 +119,23 @@ static uint64_t held(struct world *w)
     return w->s->puback ? mqtt_puback_count(w->s->puback) : 0;
 }
 
-/* Messages that another reader of the directory finds: what a killed process leaves. */
+/* Messages that another reader finds in a copy of the directory: what a killed process leaves. */
 static uint64_t messages_on_disk(struct world *w)
 {
     struct spool *spool;
     struct spool_stats stats;
     struct error error = {0};
-    struct spool_options options = {.path = w->dir, .max_bytes = SPOOL_BYTES};
+    char copy[80], command[256];
+    struct spool_options options = {.path = copy, .max_bytes = SPOOL_BYTES};
+    snprintf(copy, sizeof copy, "%s.copy", w->dir);
+    snprintf(command, sizeof command, "cp -r %s %s", w->dir, copy);
+    assert_int_equal(system(command), 0);
     if (spool_open(&spool, &options, &error) < 0)
         fail_msg("%s", error.message);
     spool_get_stats(spool, &stats);
     spool_close(spool);
+    snprintf(command, sizeof command, "rm -r %s", copy);
+    assert_int_equal(system(command), 0);
     return stats.next_lsn - 1;
 }
 
@@ -174,6 +180,33 @@ static void a_full_spool(void **state)
     }
 }
 
+/* Version 3.1.1 can't tell the broker a limit: what never fits would be sent again and again. */
+static void a_message_larger_than_the_spool(void **state)
+{
+    struct world *w = *state;
+    arrive(w, "a/x", 1, false, 2 * SPOOL_BYTES);
+    arrive(w, "a/y", 1, false, 10);
+    assert_false(w->s->wants_disconnect);
+    assert_int_equal(atomic_load(&w->s->refused), 0);
+    assert_int_equal(stats_of(w).next_lsn, 3);
+    assert_true(stats_of(w).bytes < MQTT_REJECT_HEAD + 1000);
+    assert_int_equal(held(w), mqtt_puback_is_held() ? 2 : 0);
+}
+
+/* A session that another program began may hold messages of QoS 2. paho answers them with PUBREC by itself: a
+ * PUBACK of ours would be a protocol error, and the message has to be taken there and then. */
+static void qos_2_of_an_older_session(void **state)
+{
+    struct world *w = *state;
+    arrive(w, "a/x", 2, false, 10);
+    arrive(w, "b/x", 2, false, 10);
+    atomic_store(&w->s->accepting, false);
+    arrive(w, "a/y", 2, false, 10);
+    assert_int_equal(held(w), 0);
+    assert_int_equal(atomic_load(&w->s->refused), 0);
+    assert_int_equal(messages_on_disk(w), 2);
+}
+
 static void a_disk_that_fails(void **state)
 {
     struct world *w = *state;
@@ -211,6 +244,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_message_is_held_or_written, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_not_wanted_is_acknowledged, setup, teardown),
         cmocka_unit_test_setup_teardown(a_full_spool, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_message_larger_than_the_spool, setup, teardown),
+        cmocka_unit_test_setup_teardown(qos_2_of_an_older_session, setup, teardown),
         cmocka_unit_test_setup_teardown(a_disk_that_fails, setup, teardown),
         cmocka_unit_test(the_mode_is_named),
     };

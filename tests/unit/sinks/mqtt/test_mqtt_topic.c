@@ -84,8 +84,8 @@ static void test_check(void **state)
 {
     (void)state;
     static const char *const good[] = {"a", "/", "+", "#", "a/#", "+/+", "$share/g/a", "$SYS/#", "a b"};
-    static const char *const bad[] = {"",         "a#",        "#/a",       "a+",        "+a/b",
-                                      "$share/g", "$share//a", "$share/g/", "$share/+/a"};
+    static const char *const bad[] = {"",         "a#",        "#/a",       "a+",         "+a/b",
+                                      "$share/g", "$share//a", "$share/g/", "$share/+/a", "a\nb"};
     struct error error;
     for (size_t i = 0; i < sizeof good / sizeof *good; i++)
         assert_int_equal(mqtt_filter_check(good[i], NULL), 0);

@@ -21,7 +21,7 @@ static void test_good(void **state)
         {"mqtt://edge", "edge", 1883, false, false, false, ""},
         {"mqtts://edge.example:8884", "edge.example", 8884, true, false, false, ""},
         {"mqtt://127.0.0.1:1/", "127.0.0.1", 1, false, false, false, ""},
-        {"ws://h", "h", 80, false, true, false, ""},
+        {"WS://h", "h", 80, false, true, false, ""}, /* a scheme in any case: RFC 3986, 3.1 */
         {"wss://h:9001/mqtt?a=b", "h", 9001, true, true, false, "/mqtt?a=b"},
         {"mqtt://[::1]:1884", "::1", 1884, false, false, true, ""},
         {"mqtts://[fe80::1]", "fe80::1", 8883, true, false, true, ""},
@@ -44,7 +44,7 @@ static void test_bad(void **state)
     static const char *const bad[] = {
         "",           "edge:1883",      "tcp://edge", "mqtt://",      "mqtt://:1",     "mqtt://h:",
         "mqtt://h:0", "mqtt://h:65536", "mqtt://h:x", "mqtt://u:p@h", "mqtt://h/path", "mqtt://[::1",
-        "mqtt://[x]", "mqtt://[::1]x1", "mqtt://h h", "ws://h/a b",   "mqtt://h:1:2",  "MQTT://h"};
+        "mqtt://[x]", "mqtt://[::1]x1", "mqtt://h h", "ws://h/a b",   "mqtt://h:1:2"};
     struct mqtt_url url;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         struct error error = {0};

@@ -6,7 +6,9 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "tests/unit/sinks/mqtt/spool_world.h"
 
@@ -108,6 +110,36 @@ static void test_failed_fsync_begins_a_new_segment(void **state)
     assert_int_equal(world_read(w, 1, "m", 0), 2);
 }
 
+/* A process that ended while its fsync had failed leaves a segment whose end is only in the page cache,
+ * though an fsync of it succeeds now. What comes later survives the loss of that end. */
+static void test_a_failed_fsync_before_the_restart(void **state)
+{
+    struct spool_world *w = *state;
+    char path[160];
+    world_open(w);
+    assert_int_equal(world_append(w, "m", 0, 0), 0);
+    world_commit(w);
+    assert_int_equal(world_append(w, "m", 1, 0), 0);
+    atomic_store(&w->fs.sync_fails, 1);
+    assert_int_equal(spool_commit(w->spool, NULL), ERR_IO);
+    world_close(w);
+    world_open(w);
+    assert_int_equal(world_read(w, 1, "m", 0), 2);
+    assert_int_equal(world_append(w, "m", 2, 0), 0);
+    world_commit(w);
+    world_close(w);
+
+    const size_t record = SPOOL_RECORD_HEADER_SIZE + 3 + 2; /* "t/x" and "m0" */
+    const uint8_t zeros[SPOOL_RECORD_HEADER_SIZE + 3 + 2] = {0};
+    snprintf(path, sizeof path, "%s/%016x.spool", w->dir, 1);
+    int fd = open(path, O_RDWR);
+    assert_int_equal(pwrite(fd, zeros, record, (off_t)(SPOOL_SEGMENT_HEADER_SIZE + record)), record);
+    close(fd);
+    world_open(w);
+    assert_int_equal(spool_durable_lsn(w->spool), 4);
+    assert_int_equal(world_read(w, 3, "m", 2), 1);
+}
+
 /* Where the broker has forgotten a message before it's on disk, it's kept in memory over a full disk. */
 static void test_unwritten_is_kept(void **state)
 {
@@ -138,6 +170,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_short_writes, spool_world_setup, spool_world_teardown),
         cmocka_unit_test_setup_teardown(test_a_failure_anywhere, spool_world_setup, spool_world_teardown),
         cmocka_unit_test_setup_teardown(test_failed_fsync_begins_a_new_segment, spool_world_setup,
+                                        spool_world_teardown),
+        cmocka_unit_test_setup_teardown(test_a_failed_fsync_before_the_restart, spool_world_setup,
                                         spool_world_teardown),
         cmocka_unit_test_setup_teardown(test_unwritten_is_kept, spool_world_setup, spool_world_teardown),
     };

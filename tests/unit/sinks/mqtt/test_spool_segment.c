@@ -91,9 +91,38 @@ static void test_record(void **state)
     buffer_release(&b);
 }
 
+static void test_cut_record(void **state)
+{
+    (void)state;
+    struct buffer b = {0};
+    struct spool_record in = {.lsn = 1,
+                              .qos = 1,
+                              .cut_from = 300000000,
+                              .topic = span_of("a", 1),
+                              .payload = span_of("head", 4)},
+                        out;
+    size_t size;
+    spool_record_append(&b, &in);
+    spool_records_seal(b.data, b.len, 7);
+    assert_int_equal(b.len, spool_record_size(&in));
+    assert_int_equal(spool_record_parse(b.data, b.len, 7, 1, &out, &size), SPOOL_PARSE_OK);
+    assert_int_equal(out.cut_from, 300000000);
+    assert_int_equal(out.qos, 1);
+    assert_int_equal(out.payload.len, 4);
+    assert_memory_equal(out.payload.data, "head", 4);
+    put_le32(b.data + SPOOL_RECORD_HEADER_SIZE + 1, 0); /* no size: nothing that we write */
+    spool_records_seal(b.data, b.len, 7);
+    assert_int_equal(spool_record_parse(b.data, b.len, 7, 1, &out, &size), SPOOL_PARSE_DAMAGED);
+    put_le32(b.data, SPOOL_RECORD_HEADER_SIZE + 4); /* nor place for one */
+    spool_records_seal(b.data, SPOOL_RECORD_HEADER_SIZE + 4, 7);
+    assert_int_equal(spool_record_parse(b.data, SPOOL_RECORD_HEADER_SIZE + 4, 7, 1, &out, &size),
+                     SPOOL_PARSE_DAMAGED);
+    buffer_release(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_names), cmocka_unit_test(test_header),
-                                       cmocka_unit_test(test_record)};
+                                       cmocka_unit_test(test_record), cmocka_unit_test(test_cut_record)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
