@@ -30,7 +30,9 @@ struct intake_worker {
     int64_t window_start_ms;
     uint64_t window_size_ms;
     int32_t day;
+    uint64_t ahead_share;   /* of 2^32: so many of the series are due to be registered for the next day */
     int64_t min_ms, max_ms; /* limits, as of begin */
+    int64_t ahead_from_ms;  /* days before aren't registered ahead */
 
     const struct rendered_labels *extra; /* of the message being delivered; NULL if there's no set */
     struct buffer key;                   /* a group's key and those labels, as the cache's key */
@@ -84,6 +86,7 @@ static void begin(struct intake *in, struct intake_worker *w)
     storage_writer_begin(w->writer);
     storage_writer_limits(w->writer, &w->min_ms, &w->max_ms);
     w->window_size_ms = 0;
+    w->ahead_from_ms = clock_now_ms() - DAY_MS;
     uint64_t generation = storage_writer_series_generation(w->writer);
     if (generation != w->series_generation) {
         series_cache_clear(&w->cache);
@@ -106,6 +109,38 @@ static int64_t floor_day(int64_t timestamp_ms)
     return timestamp_ms % DAY_MS < 0 ? day - 1 : day;
 }
 
+/* In the last hour of a day, as its samples have it, the series that are seen are registered for the next day
+ * as well, and be it the first of a month: a share that grows every few seconds, by a hash of the series, so
+ * that midnight brings no burst of new rows in the index (VictoriaMetrics lib/storage/storage.go:
+ * updatePerDateData, prefillNextIndexDB). It's complete some minutes before, for series that come seldom. Not
+ * for days long past: when such a stream ends, its last day would be followed by one without rows. */
+#define AHEAD_MS        (3600 * SECOND_MS)
+#define AHEAD_SPREAD_MS (3300 * SECOND_MS)
+#define AHEAD_STEP_MS   (4 * SECOND_MS)
+#define AHEAD_ALL       (UINT64_C(1) << 32)
+
+/* Narrows the day [*first, *last] down to the part around the timestamp in which one share holds. */
+static void set_ahead_share(struct intake_worker *w, int64_t timestamp_ms, int64_t *first, int64_t *last)
+{
+    int64_t next_day = *last + 1, start = next_day - AHEAD_MS;
+    w->ahead_share = 0;
+    if (next_day < w->ahead_from_ms || next_day > w->max_ms)
+        return;
+    if (timestamp_ms < start) {
+        *last = start - 1;
+        return;
+    }
+    int64_t step = (timestamp_ms - start) / AHEAD_STEP_MS, steps = AHEAD_SPREAD_MS / AHEAD_STEP_MS;
+    if (step >= steps) {
+        w->ahead_share = AHEAD_ALL;
+        *first = start + steps * AHEAD_STEP_MS;
+    } else {
+        w->ahead_share = AHEAD_ALL * (uint64_t)(step + 1) / (uint64_t)steps;
+        *first = start + step * AHEAD_STEP_MS;
+        *last = *first + AHEAD_STEP_MS - 1;
+    }
+}
+
 /* Moves the window to a timestamp's day. */
 static enum storage_row_fate move_window(struct intake_worker *w, int64_t timestamp_ms)
 {
@@ -115,6 +150,7 @@ static enum storage_row_fate move_window(struct intake_worker *w, int64_t timest
         return ROW_TOO_NEW;
     int64_t day = floor_day(timestamp_ms);
     int64_t first = day * DAY_MS, last = first + (DAY_MS - 1);
+    set_ahead_share(w, timestamp_ms, &first, &last);
     if (first < w->min_ms)
         first = w->min_ms;
     if (last > w->max_ms)
@@ -160,10 +196,12 @@ static struct series_slot *look_up_series(struct intake_worker *w, struct series
         if (storage_writer_series(w->writer, w->metric_labels, count, timestamp_ms, &series, &reason) < 0)
             series = SERIES_REFUSED;
     }
-    if (slot)
+    if (slot) {
         slot->series = series;
-    else
+        slot->day_ahead = DAY_NONE;
+    } else {
         slot = series_cache_add(&w->cache, e, field, series);
+    }
     series_slot_set_day(slot, w->day);
     if (series == SERIES_REFUSED)
         slot->reason = reason_index(&w->counters->dropped, reason);
@@ -177,9 +215,21 @@ static struct series_slot *register_slot(struct intake_worker *w, struct series_
 {
     if (!slot || slot->series == SERIES_REFUSED)
         return look_up_series(w, e, slot, key, field, timestamp_ms);
-    storage_writer_register_day(w->writer, slot->series, timestamp_ms);
+    if (slot->day_ahead != w->day)
+        storage_writer_register_day(w->writer, slot->series, timestamp_ms);
     series_slot_set_day(slot, w->day);
     return slot;
+}
+
+/* If the series is due, and wasn't done yet. */
+static void register_ahead(struct intake_worker *w, struct series_slot *slot)
+{
+    int32_t next_day = w->day + 1;
+    if (slot->day_ahead == next_day || slot->series * UINT32_C(0x9e3779b1) >= w->ahead_share ||
+        series_slot_has_day(slot, next_day))
+        return;
+    storage_writer_register_day(w->writer, slot->series, next_day * DAY_MS);
+    slot->day_ahead = next_day;
 }
 
 static void count_outside(struct intake_worker *w, enum storage_row_fate fate)
@@ -219,6 +269,8 @@ static uint64_t add_group(struct intake_worker *w, const struct sample_group *gr
             reason_add(&w->counters->dropped, slot->reason, 1);
             continue;
         }
+        if (__builtin_expect(w->ahead_share > 0, 0))
+            register_ahead(w, slot);
         enum storage_row_fate fate = storage_writer_add(w->writer, slot->series, timestamp_ms, s->value);
         if (__builtin_expect(fate == ROW_ADDED, 1))
             added++;
