@@ -5,6 +5,7 @@
 
 #include "src/base/alloc.h"
 #include "src/base/clock.h"
+#include "src/day_ahead.h"
 #include "src/series_cache.h"
 
 _Static_assert(POSITION_MARK_MAX == STORAGE_POSITION_MARK_MAX, "the store keeps a sink's marks whole");
@@ -30,9 +31,11 @@ struct intake_worker {
     int64_t window_start_ms;
     uint64_t window_size_ms;
     int32_t day;
-    uint64_t ahead_share;   /* of 2^32: so many of the series are due to be registered for the next day */
+    uint64_t ahead_share;   /* of the series, to be registered for the next day as well (day_ahead.h) */
     int64_t min_ms, max_ms; /* limits, as of begin */
-    int64_t ahead_from_ms;  /* days before aren't registered ahead */
+    /* Days before aren't registered ahead: when a stream of old samples ends, its last day would be followed
+     * by one without any. */
+    int64_t ahead_from_ms;
 
     const struct rendered_labels *extra; /* of the message being delivered; NULL if there's no set */
     struct buffer key;                   /* a group's key and those labels, as the cache's key */
@@ -109,38 +112,6 @@ static int64_t floor_day(int64_t timestamp_ms)
     return timestamp_ms % DAY_MS < 0 ? day - 1 : day;
 }
 
-/* In the last hour of a day, as its samples have it, the series that are seen are registered for the next day
- * as well, and be it the first of a month: a share that grows every few seconds, by a hash of the series, so
- * that midnight brings no burst of new rows in the index (VictoriaMetrics lib/storage/storage.go:
- * updatePerDateData, prefillNextIndexDB). It's complete some minutes before, for series that come seldom. Not
- * for days long past: when such a stream ends, its last day would be followed by one without rows. */
-#define AHEAD_MS        (3600 * SECOND_MS)
-#define AHEAD_SPREAD_MS (3300 * SECOND_MS)
-#define AHEAD_STEP_MS   (4 * SECOND_MS)
-#define AHEAD_ALL       (UINT64_C(1) << 32)
-
-/* Narrows the day [*first, *last] down to the part around the timestamp in which one share holds. */
-static void set_ahead_share(struct intake_worker *w, int64_t timestamp_ms, int64_t *first, int64_t *last)
-{
-    int64_t next_day = *last + 1, start = next_day - AHEAD_MS;
-    w->ahead_share = 0;
-    if (next_day < w->ahead_from_ms || next_day > w->max_ms)
-        return;
-    if (timestamp_ms < start) {
-        *last = start - 1;
-        return;
-    }
-    int64_t step = (timestamp_ms - start) / AHEAD_STEP_MS, steps = AHEAD_SPREAD_MS / AHEAD_STEP_MS;
-    if (step >= steps) {
-        w->ahead_share = AHEAD_ALL;
-        *first = start + steps * AHEAD_STEP_MS;
-    } else {
-        w->ahead_share = AHEAD_ALL * (uint64_t)(step + 1) / (uint64_t)steps;
-        *first = start + step * AHEAD_STEP_MS;
-        *last = *first + AHEAD_STEP_MS - 1;
-    }
-}
-
 /* Moves the window to a timestamp's day. */
 static enum storage_row_fate move_window(struct intake_worker *w, int64_t timestamp_ms)
 {
@@ -150,7 +121,9 @@ static enum storage_row_fate move_window(struct intake_worker *w, int64_t timest
         return ROW_TOO_NEW;
     int64_t day = floor_day(timestamp_ms);
     int64_t first = day * DAY_MS, last = first + (DAY_MS - 1);
-    set_ahead_share(w, timestamp_ms, &first, &last);
+    int64_t next_day = last + 1;
+    bool may_be_ahead = next_day >= w->ahead_from_ms && next_day <= w->max_ms;
+    w->ahead_share = may_be_ahead ? day_ahead_share(timestamp_ms, &first, &last) : 0;
     if (first < w->min_ms)
         first = w->min_ms;
     if (last > w->max_ms)
@@ -225,7 +198,7 @@ static struct series_slot *register_slot(struct intake_worker *w, struct series_
 static void register_ahead(struct intake_worker *w, struct series_slot *slot)
 {
     int32_t next_day = w->day + 1;
-    if (slot->day_ahead == next_day || slot->series * UINT32_C(0x9e3779b1) >= w->ahead_share ||
+    if (slot->day_ahead == next_day || !day_ahead_is_due(slot->series, w->ahead_share) ||
         series_slot_has_day(slot, next_day))
         return;
     storage_writer_register_day(w->writer, slot->series, next_day * DAY_MS);
