@@ -16,7 +16,7 @@ static const char help[] =
     "  -h, --help          this text\n"
     "\n"
     "Exit status: 0 after a clean stop, 1 for a configuration with errors, 2 if the store\n"
-    "can't be opened, 3 after a fatal error later, 64 for wrong usage.\n";
+    "can't be opened or is damaged, 3 after a fatal error later, 64 for wrong usage.\n";
 
 /* Large buffers (in-memory parts, index rows) come and go every second, from several threads. Left to itself
  * glibc keeps their memory in an arena per thread: measured, twice the resident memory. Mapped, they go back

@@ -5,6 +5,7 @@
 
 #include "src/base/alloc.h"
 #include "src/base/clock.h"
+#include "src/day_ahead.h"
 #include "src/series_cache.h"
 
 _Static_assert(POSITION_MARK_MAX == STORAGE_POSITION_MARK_MAX, "the store keeps a sink's marks whole");
@@ -30,7 +31,11 @@ struct intake_worker {
     int64_t window_start_ms;
     uint64_t window_size_ms;
     int32_t day;
+    uint64_t ahead_share;   /* of the series, to be registered for the next day as well (day_ahead.h) */
     int64_t min_ms, max_ms; /* limits, as of begin */
+    /* Days before aren't registered ahead: when a stream of old samples ends, its last day would be followed
+     * by one without any. */
+    int64_t ahead_from_ms;
 
     const struct rendered_labels *extra; /* of the message being delivered; NULL if there's no set */
     struct buffer key;                   /* a group's key and those labels, as the cache's key */
@@ -84,6 +89,7 @@ static void begin(struct intake *in, struct intake_worker *w)
     storage_writer_begin(w->writer);
     storage_writer_limits(w->writer, &w->min_ms, &w->max_ms);
     w->window_size_ms = 0;
+    w->ahead_from_ms = clock_now_ms() - DAY_MS;
     uint64_t generation = storage_writer_series_generation(w->writer);
     if (generation != w->series_generation) {
         series_cache_clear(&w->cache);
@@ -115,6 +121,9 @@ static enum storage_row_fate move_window(struct intake_worker *w, int64_t timest
         return ROW_TOO_NEW;
     int64_t day = floor_day(timestamp_ms);
     int64_t first = day * DAY_MS, last = first + (DAY_MS - 1);
+    int64_t next_day = last + 1;
+    bool may_be_ahead = next_day >= w->ahead_from_ms && next_day <= w->max_ms;
+    w->ahead_share = may_be_ahead ? day_ahead_share(timestamp_ms, &first, &last) : 0;
     if (first < w->min_ms)
         first = w->min_ms;
     if (last > w->max_ms)
@@ -160,10 +169,12 @@ static struct series_slot *look_up_series(struct intake_worker *w, struct series
         if (storage_writer_series(w->writer, w->metric_labels, count, timestamp_ms, &series, &reason) < 0)
             series = SERIES_REFUSED;
     }
-    if (slot)
+    if (slot) {
         slot->series = series;
-    else
+        slot->day_ahead = DAY_NONE;
+    } else {
         slot = series_cache_add(&w->cache, e, field, series);
+    }
     series_slot_set_day(slot, w->day);
     if (series == SERIES_REFUSED)
         slot->reason = reason_index(&w->counters->dropped, reason);
@@ -177,9 +188,21 @@ static struct series_slot *register_slot(struct intake_worker *w, struct series_
 {
     if (!slot || slot->series == SERIES_REFUSED)
         return look_up_series(w, e, slot, key, field, timestamp_ms);
-    storage_writer_register_day(w->writer, slot->series, timestamp_ms);
+    if (slot->day_ahead != w->day)
+        storage_writer_register_day(w->writer, slot->series, timestamp_ms);
     series_slot_set_day(slot, w->day);
     return slot;
+}
+
+/* If the series is due, and wasn't done yet. */
+static void register_ahead(struct intake_worker *w, struct series_slot *slot)
+{
+    int32_t next_day = w->day + 1;
+    if (slot->day_ahead == next_day || !day_ahead_is_due(slot->series, w->ahead_share) ||
+        series_slot_has_day(slot, next_day))
+        return;
+    storage_writer_register_day(w->writer, slot->series, next_day * DAY_MS);
+    slot->day_ahead = next_day;
 }
 
 static void count_outside(struct intake_worker *w, enum storage_row_fate fate)
@@ -219,6 +242,8 @@ static uint64_t add_group(struct intake_worker *w, const struct sample_group *gr
             reason_add(&w->counters->dropped, slot->reason, 1);
             continue;
         }
+        if (__builtin_expect(w->ahead_share > 0, 0))
+            register_ahead(w, slot);
         enum storage_row_fate fate = storage_writer_add(w->writer, slot->series, timestamp_ms, s->value);
         if (__builtin_expect(fate == ROW_ADDED, 1))
             added++;

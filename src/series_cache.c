@@ -319,6 +319,7 @@ struct series_slot *series_cache_add(struct series_cache *c, struct series_entry
         .next = 0,
         .days = {DAY_NONE, DAY_NONE},
         .field_id = field_id,
+        .day_ahead = DAY_NONE,
     };
     slots[e->last].next = index;
     e->last = index;

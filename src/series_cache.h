@@ -29,7 +29,8 @@
 /* Days for which a slot's series is known to be registered; more of them cost a call of the store's. */
 #define SERIES_SLOT_DAYS 2
 #define DAY_NONE         INT32_MIN
-/* A series that the store or the decoder refused: reason holds the index of why, days[0] the day of it. */
+/* A series that the store or the decoder refused: reason holds the index of why, days[0] the day of it. Only
+ * others are registered ahead of time. */
 #define SERIES_REFUSED UINT32_MAX
 
 struct series_slot {
@@ -39,7 +40,10 @@ struct series_slot {
     uint32_t next;   /* the slot that followed this one last time, relative to its entry's first */
     int32_t days[SERIES_SLOT_DAYS]; /* days since 1970, latest registration first, or DAY_NONE */
     uint32_t field_id;
-    uint32_t reason;
+    union {
+        uint32_t reason;
+        int32_t day_ahead; /* registered before its first sample came, or DAY_NONE */
+    };
 };
 
 struct series_entry {

@@ -351,6 +351,7 @@ void storage_stats(struct storage *st, struct storage_stats *ret)
     free(partitions);
     ret->series_known = series_registry_count(st->registry);
     ret->new_series_total = series_lookup_new_series(st->lookup);
+    ret->registrations_total = series_lookup_registrations(st->lookup);
     ret->commits_total = atomic_load(&st->commits_total);
     ret->commit_failures_total = atomic_load(&st->commit_failures_total);
     ret->rows_added_total = atomic_load(&st->rows_added_total);

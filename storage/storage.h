@@ -197,6 +197,7 @@ struct storage_stats {
     struct storage_month_stats *months;
     size_t months_count;
     uint64_t series_known, new_series_total;
+    uint64_t registrations_total; /* of a series for a day: what the index grows by */
     uint64_t commits_total, commit_failures_total, rows_added_total;
     uint64_t merges_active, merges_total, merged_rows_total; /* of all kinds */
     struct storage_merge_stats {

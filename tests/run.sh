@@ -99,6 +99,7 @@ step lifecycle-long full release 3600 "the same with 200,000,000 rows" \
                                                      @PYTHON@ tests/real/lifecycle.py --build @BUILD@ --rows 200000000 --commits 8640
 step retention     quick release+dev 300 "retention over a stock directory, killed at each step; a stock server over what remains" \
                                                      @PYTHON@ tests/real/retention.py --build @BUILD@ --fault-build @ROOT@/dev
+step day-end       quick release 300  "index rows made ahead for the next month, beside stock VictoriaMetrics" @PYTHON@ tests/real/day_end.py --build @BUILD@
 step dedup         quick release 300  "deduplication beside stock VictoriaMetrics, over the same parts" \
                                                      @PYTHON@ tests/real/dedup.py --build @BUILD@ --rounds 3
 step dedup-long    full  release 1800 "the same, 60 times"      @PYTHON@ tests/real/dedup.py --build @BUILD@ --rounds 60

@@ -5,6 +5,7 @@
 
 #include "src/base/alloc.h"
 #include "storage/encoding/int_array.h"
+#include "storage/encoding/int_scan.h"
 
 void block_release(struct block *b)
 {
@@ -82,10 +83,7 @@ void block_make_own(struct block *b, size_t extra)
 static int check_timestamps(const int64_t *a, const struct block_header *bh, struct error *reterr)
 {
     size_t n = bh->rows_count;
-    int64_t falls = 0; /* no branch a row */
-    for (size_t i = 1; i < n; i++)
-        falls |= a[i] < a[i - 1];
-    if (falls)
+    if (!int_scan_is_ordered(a, n))
         return error_set(reterr, ERR_CORRUPT, "timestamps of a block aren't in order");
     if (a[0] != bh->min_timestamp || a[n - 1] != bh->max_timestamp)
         return error_set(reterr, ERR_CORRUPT, "timestamps of a block don't end where its header says");

@@ -53,8 +53,8 @@ void block_stream_writer_set_streamed(struct block_stream_writer *bsw);
 
 /* Adds a block: an encoded one with its bytes as they are, else it's encoded here (and b->header filled).
  * Blocks must come ordered by TSID: anything else is ERR_INVALID. Those of one series come by min timestamp,
- * but for the rows that deduplication leaves out. Equal neighbouring timestamps are stored once. The block's
- * own bytes aren't kept. */
+ * but for the rows that deduplication or retention leaves out. Equal neighbouring timestamps are stored once.
+ * The block's own bytes aren't kept. */
 int block_stream_writer_write_block(struct block_stream_writer *bsw, struct block *b, struct error *reterr);
 
 /* Writes the rest, syncs every file and the directory, and releases the struct, also on failure. *ret_ph says

@@ -3,6 +3,7 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "storage/encoding/int_scan.h"
 #include "storage/encoding/varint.h"
 #include "storage/encoding/varint_array.h"
 #include "storage/encoding/varint_sums.h"
@@ -14,7 +15,6 @@
 #define TRIAL_INTERVAL_MIN 8 /* arrays */
 #define TRIAL_INTERVAL_MAX 64
 #define LIGHT_EXCESS_MAX   1.002 /* how much larger its frame may be */
-#define STRIDE             32
 #define MARGIN_MIN         1.01
 #define UNSURE_SHARE_MAX   4 /* one in so many arrays may have to be compressed both ways */
 
@@ -28,54 +28,12 @@ static int64_t difference(int64_t a, int64_t b)
     return (int64_t)((uint64_t)a - (uint64_t)b);
 }
 
-static bool is_const(const int64_t *a, size_t n)
-{
-    /* In strides, so that the compiler can use vectors. */
-    size_t i = 1;
-    int64_t first = a[0];
-    for (; i + 8 <= n; i += 8) {
-        int64_t x = 0;
-        for (size_t k = 0; k < 8; k++)
-            x |= a[i + k] ^ first;
-        if (x)
-            return false;
-    }
-    for (; i < n; i++)
-        if (a[i] != first)
-            return false;
-    return true;
-}
-
-static bool is_delta_const(const int64_t *a, size_t n)
-{
-    int64_t d = difference(a[1], a[0]);
-    size_t i = 2;
-    for (; i + 8 <= n; i += 8) {
-        int64_t x = 0;
-        for (size_t k = 0; k < 8; k++)
-            x |= difference(a[i + k], a[i + k - 1]) ^ d;
-        if (x)
-            return false;
-    }
-    for (; i < n; i++)
-        if (difference(a[i], a[i - 1]) != d)
-            return false;
-    return true;
-}
-
 /* A counter grows, but for a few resets to nearly nothing. */
 static bool is_gauge(const int64_t *a, size_t n)
 {
     if (a[0] < 0)
         return true;
-    size_t i = 1, resets = 0;
-    /* A counter rises nearly always: in strides, without a branch an item. */
-    for (bool falls = false; i + STRIDE <= n; i += STRIDE) {
-        for (size_t k = 0; k < STRIDE; k++)
-            falls |= a[i + k] < a[i + k - 1];
-        if (falls)
-            break;
-    }
+    size_t i = int_scan_rise(a, n), resets = 0; /* nearly always all of it */
     for (; i < n; i++) {
         if (a[i] >= a[i - 1])
             continue;
@@ -153,11 +111,11 @@ static void encode(struct buffer *dst, const int64_t *a, size_t n, struct int_ar
                    uint8_t *ret_type, int64_t *ret_first)
 {
     *ret_first = a[0];
-    if (is_const(a, n)) {
+    if (int_scan_has_step(a, n, 0)) {
         *ret_type = INT_ARRAY_CONST;
         return;
     }
-    if (is_delta_const(a, n)) {
+    if (int_scan_has_step(a, n, difference(a[1], a[0]))) {
         uint8_t *p = buffer_reserve(dst, VARINT_MAX_BYTES);
         dst->len += (size_t)(varint_put_signed(p, difference(a[1], a[0])) - p);
         *ret_type = INT_ARRAY_DELTA_CONST;

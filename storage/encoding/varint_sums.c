@@ -4,8 +4,7 @@
  */
 #include "storage/encoding/varint_sums.h"
 
-#include <stdbool.h>
-
+#include "storage/encoding/avx2.h"
 #include "storage/encoding/varint.h"
 #include "storage/encoding/varint_array.h"
 #include "storage/encoding/varint_windows.h"
@@ -31,16 +30,14 @@ const uint8_t *varint_sums_get_plain(int64_t *dst, size_t n, int64_t start, cons
 #if defined(__x86_64__)
 #include <immintrin.h>
 
-#define AVX2 __attribute__((target("avx2")))
-
 /* The last of four, in all four. */
-AVX2 static inline __m256i last_of(__m256i x)
+TARGET_AVX2 static inline __m256i last_of(__m256i x)
 {
     return _mm256_permute4x64_epi64(x, 0xff);
 }
 
 /* Adds up integers in lanes of 16 bits into dst[0..8); returns the sum of all. Empty lanes are zero. */
-AVX2 static inline __m256i put_sums(int64_t *dst, __m128i v, __m256i sum)
+TARGET_AVX2 static inline __m256i put_sums(int64_t *dst, __m128i v, __m256i sum)
 {
     v = _mm_add_epi16(v, _mm_slli_epi64(v, 16));
     v = _mm_add_epi16(v, _mm_slli_epi64(v, 32));
@@ -51,14 +48,14 @@ AVX2 static inline __m256i put_sums(int64_t *dst, __m128i v, __m256i sum)
     return _mm256_add_epi64(middle, last_of(high));
 }
 
-AVX2 static inline __m128i unzigzag_lanes(__m128i v)
+TARGET_AVX2 static inline __m128i unzigzag_lanes(__m128i v)
 {
     __m128i sign = _mm_sub_epi16(_mm_setzero_si128(), _mm_and_si128(v, _mm_set1_epi16(1)));
     return _mm_xor_si128(_mm_srli_epi16(v, 1), sign);
 }
 
 /* The integers of a window in lanes of 16 bits. */
-AVX2 static inline __m128i window_lanes(__m128i bytes, const struct varint_window *w)
+TARGET_AVX2 static inline __m128i window_lanes(__m128i bytes, const struct varint_window *w)
 {
     const __m128i seven_bits = _mm_set1_epi8(0x7f), weights = _mm_set1_epi16((short)0x8001);
     __m128i x = _mm_shuffle_epi8(bytes, _mm_loadu_si128((const __m128i *)(const void *)w->shuffle));
@@ -66,8 +63,8 @@ AVX2 static inline __m128i window_lanes(__m128i bytes, const struct varint_windo
 }
 
 /* As long as two windows' bytes and room for their integers are left; *done of n integers were read then. */
-AVX2 static const uint8_t *sum_windows(int64_t *dst, size_t n, int64_t start, const uint8_t *p,
-                                       const uint8_t *end, size_t *done)
+TARGET_AVX2 static const uint8_t *sum_windows(int64_t *dst, size_t n, int64_t start, const uint8_t *p,
+                                              const uint8_t *end, size_t *done)
 {
     const struct varint_window *windows = varint_windows();
     __m256i sum = _mm256_set1_epi64x(start);
@@ -111,7 +108,7 @@ AVX2 static const uint8_t *sum_windows(int64_t *dst, size_t n, int64_t start, co
 }
 
 /* Whole fours of a; returns how many. */
-AVX2 static size_t sum_fours(int64_t *a, size_t n, int64_t start)
+TARGET_AVX2 static size_t sum_fours(int64_t *a, size_t n, int64_t start)
 {
     const __m256i zero = _mm256_setzero_si256();
     __m256i sum = _mm256_set1_epi64x(start);
@@ -126,16 +123,7 @@ AVX2 static size_t sum_fours(int64_t *a, size_t n, int64_t start)
     return i;
 }
 
-static bool has_avx2(void)
-{
-    return __builtin_cpu_supports("avx2");
-}
 #else
-static bool has_avx2(void)
-{
-    return false;
-}
-
 static const uint8_t *sum_windows(int64_t *dst, size_t n, int64_t start, const uint8_t *p, const uint8_t *end,
                                   size_t *done)
 {

@@ -25,7 +25,7 @@ struct series_lookup {
     struct index_item_writer rows;
     struct buffer name;
     struct loaded_rows found;
-    uint64_t new_series;
+    uint64_t new_series, registrations;
     size_t rows_at_once;
     struct cond wake; /* of the loader */
     struct thread loader;
@@ -239,6 +239,7 @@ static int add_rows(struct series_lookup *l, struct month_series *m, struct day 
         index_rows_add_series(pending, &l->rows, &tsid);
     index_rows_add_date(pending, &l->rows, day->date, &tsid);
     partition_unlock_index_rows(m->pt);
+    l->registrations++;
     return 0;
 }
 
@@ -421,6 +422,14 @@ uint64_t series_lookup_new_series(struct series_lookup *l)
 {
     mutex_lock(&l->lock);
     uint64_t n = l->new_series;
+    mutex_unlock(&l->lock);
+    return n;
+}
+
+uint64_t series_lookup_registrations(struct series_lookup *l)
+{
+    mutex_lock(&l->lock);
+    uint64_t n = l->registrations;
     mutex_unlock(&l->lock);
     return n;
 }

@@ -51,5 +51,7 @@ void series_lookup_delete(struct series_lookup *l, const struct item *names, siz
 
 /* Series made by this process. */
 uint64_t series_lookup_new_series(struct series_lookup *l);
+/* Series and days that this process wrote index rows for. */
+uint64_t series_lookup_registrations(struct series_lookup *l);
 
 #endif

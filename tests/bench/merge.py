@@ -140,6 +140,7 @@ def main():
     parser.add_argument('--rounds', type=int, default=3)
     parser.add_argument('--seed', type=int, default=1)
     parser.add_argument('--limit', type=float, help='fail when ratio.cpu is above it')
+    parser.add_argument('--bytes-limit', type=float, default=1.005, help='fail when ratio.bytes_per_sample is above it (default: %(default)s)')
     options = parser.parse_args()
     with Scope('bench', keep_logs_in=options.build) as scope:
         program = stocks.binary(scope)
@@ -164,7 +165,10 @@ def main():
         print('%s.seconds: %.2f' % (who, median(results, 'seconds')))
     ratio = median(own, 'cpu_per_m') / median(peer, 'cpu_per_m')
     print('ratio.cpu: %.4f' % ratio)
-    print('ratio.bytes_per_sample: %.4f' % (median(own, 'bytes') / median(peer, 'bytes')))
+    bytes_ratio = median(own, 'bytes') / median(peer, 'bytes')
+    print('ratio.bytes_per_sample: %.4f' % bytes_ratio)
+    if bytes_ratio > options.bytes_limit:
+        raise ProgramFailed('ratio.bytes_per_sample is %.4f, and may be %.3f' % (bytes_ratio, options.bytes_limit))
     if options.limit is not None and ratio > options.limit:
         raise ProgramFailed('ratio.cpu is %.4f, and may be %.2f' % (ratio, options.limit))
 

@@ -418,6 +418,113 @@ static void test_handles_of_an_older_generation_are_dropped(void **unused)
     tear_down(&f);
 }
 
+/* --- the day's last hour --- */
+
+#define MIDNIGHT (20001 * DAY_MS)
+#define FLEET    1000
+
+/* A sample of each of `count` series. */
+static void put_fleet(struct fixture *f, int count, int64_t timestamp_ms)
+{
+    static char fields[FLEET][16];
+    add_group(&f->batch, "fleet");
+    for (int i = 0; i < count; i++) {
+        snprintf(fields[i], sizeof fields[i], "f%d", i);
+        add_sample(&f->batch, fields[i], timestamp_ms, i);
+    }
+    deliver(f, 1);
+}
+
+/* From `from` to `to`, every ten seconds. Returns the most registrations that ten seconds brought. */
+static size_t put_fleet_during(struct fixture *f, int64_t from, int64_t to)
+{
+    size_t most = 0;
+    for (int64_t now = from; now < to; now += 10 * SECOND_MS) {
+        size_t before = f->st.day_calls;
+        clock_set_fake_ms(now);
+        put_fleet(f, FLEET, now);
+        size_t calls = f->st.day_calls - before;
+        most = calls > most ? calls : most;
+    }
+    return most;
+}
+
+static void test_the_next_day_is_registered_during_the_last_hour(void **unused)
+{
+    (void)unused;
+    struct fixture f;
+    set_up(&f);
+    assert_int_equal(put_fleet_during(&f, MIDNIGHT - 7200 * SECOND_MS, MIDNIGHT - 3600 * SECOND_MS), 0);
+    size_t most = put_fleet_during(&f, MIDNIGHT - 3600 * SECOND_MS, MIDNIGHT - 280 * SECOND_MS);
+    assert_int_equal(f.st.day_calls, FLEET); /* each once, and all of them some minutes before */
+    if (most > 12)
+        fail_msg("%zu of %d series in ten seconds, where 3 would be even", most, FLEET);
+    assert_int_equal(put_fleet_during(&f, MIDNIGHT - 280 * SECOND_MS, MIDNIGHT + 600 * SECOND_MS), 0);
+    /* What is a day late goes on as ever, also in the last hour. */
+    size_t before = f.st.day_calls;
+    for (int i = 0; i < 10; i++) {
+        put_fleet(&f, 10, MIDNIGHT + DAY_MS - 60 * SECOND_MS + i);
+        put_fleet(&f, 10, MIDNIGHT - 60 * SECOND_MS + i);
+    }
+    assert_int_equal(f.st.day_calls - before, 10); /* the day after the next */
+    assert_int_equal(f.st.series_calls, FLEET);
+    clock_set_fake_ms(0);
+    tear_down(&f);
+}
+
+static void test_no_day_is_registered_that_must_not_be(void **unused)
+{
+    (void)unused;
+    struct fixture f;
+    set_up(&f);
+    f.st.max_ms = MIDNIGHT - 1; /* the fake store checks */
+    clock_set_fake_ms(MIDNIGHT - 2 * DAY_MS);
+    put_fleet(&f, FLEET, MIDNIGHT - 10);
+    put_fleet(&f, FLEET, MIDNIGHT - 1);
+    assert_int_equal(f.st.day_calls, 0);
+    f.st.max_ms = MIDNIGHT;
+    put_fleet(&f, FLEET, MIDNIGHT - 1);
+    assert_int_equal(f.st.day_calls, FLEET);
+    /* Days long past: of such a stream the last day would be followed by one without samples. */
+    clock_set_fake_ms(MIDNIGHT + 1);
+    put_fleet(&f, FLEET, MIDNIGHT - DAY_MS - 10); /* the first that isn't past */
+    clock_set_fake_ms(MIDNIGHT + DAY_MS + 1);
+    size_t before = f.st.day_calls;
+    for (int i = 0; i < 3; i++)
+        put_fleet(&f, FLEET, MIDNIGHT - 2 * DAY_MS - 10 + i);
+    assert_int_equal(f.st.day_calls - before, FLEET); /* that day itself */
+    clock_set_fake_ms(0);
+    tear_down(&f);
+}
+
+static void test_refused_and_deleted_series_in_the_last_hour(void **unused)
+{
+    (void)unused;
+    struct fixture f;
+    set_up(&f);
+    clock_set_fake_ms(MIDNIGHT - 10);
+    for (int i = 0; i < 3; i++) {
+        add_group(&f.batch, "cpu");
+        add_sample(&f.batch, "idle", MIDNIGHT - 10 + i, i);
+        add_sample(&f.batch, "broken", MIDNIGHT - 10 + i, i);
+        if (i == 2)
+            f.st.series_generation++;
+        deliver(&f, 0);
+    }
+    assert_int_equal(f.st.series_calls, 2);
+    assert_int_equal(f.st.day_calls, 2); /* the new handle's as well */
+    assert_int_equal(rows_total(&f), 3);
+    assert_int_equal(dropped(&f, "too_many_labels"), 3);
+    add_group(&f.batch, "cpu");
+    add_sample(&f.batch, "idle", MIDNIGHT, 3);
+    add_sample(&f.batch, "broken", MIDNIGHT, 3);
+    deliver(&f, 0);
+    assert_int_equal(f.st.day_calls, 2);
+    assert_int_equal(dropped(&f, "too_many_labels"), 4);
+    clock_set_fake_ms(0);
+    tear_down(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -428,6 +535,9 @@ int main(void)
         cmocka_unit_test(test_refused_series_cost_themselves_only),
         cmocka_unit_test(test_extra_labels),
         cmocka_unit_test(test_handles_of_an_older_generation_are_dropped),
+        cmocka_unit_test(test_the_next_day_is_registered_during_the_last_hour),
+        cmocka_unit_test(test_no_day_is_registered_that_must_not_be),
+        cmocka_unit_test(test_refused_and_deleted_series_in_the_last_hour),
         cmocka_unit_test(test_positions),
         cmocka_unit_test(test_pauses),
         cmocka_unit_test(test_counters_outlive_workers),
