@@ -134,7 +134,7 @@ void merge_workers_wake_all(struct merge_workers *mw)
         merge_workers_wake(mw, (enum merge_kind)kind);
 }
 
-struct merge_workers *merge_workers_new(struct storage *st, unsigned count)
+struct merge_workers *start_merge_workers(struct storage *st, unsigned count)
 {
     struct merge_workers *mw = xcalloc(1, sizeof *mw);
     mw->st = st;

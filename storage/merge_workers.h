@@ -21,7 +21,8 @@ struct merge_workers;
 
 /* Workers of each pool: count, or as many as there are cores if it's 0. */
 unsigned merge_workers_count(unsigned count);
-struct merge_workers *merge_workers_new(struct storage *st, unsigned count);
+/* Each thread starts when there's work for it. To be freed before the store. */
+struct merge_workers *start_merge_workers(struct storage *st, unsigned count);
 /* Ends running merges early (env.stop_merges must be set) and joins all threads. NULL is fine. */
 void merge_workers_free(struct merge_workers *mw);
 

@@ -135,7 +135,7 @@ int storage_open(struct storage **ret, const struct storage_options *options, st
         free_storage(st);
         return r;
     }
-    st->merge_workers = merge_workers_new(st, options->merge_workers);
+    st->merge_workers = start_merge_workers(st, options->merge_workers);
     st->force_merge = force_merge_new(st);
     start_raw_rows_flusher(st);
     start_inmemory_parts_flusher(st);
