@@ -35,7 +35,7 @@ static struct storage *open_with_interval(const char *dir, int64_t flush_interva
     return st;
 }
 
-static bool has_thread(const char *name)
+static bool is_thread_of_ours(const char *name)
 {
     struct fs_list list;
     bool found = false;
@@ -50,6 +50,15 @@ static bool has_thread(const char *name)
     }
     fs_list_release(&list);
     return found;
+}
+
+/* A thread that was just started takes a moment to say who it is. */
+static bool has_thread(const char *name)
+{
+    int64_t until = clock_monotonic_ms() + SLACK_MS;
+    while (!is_thread_of_ours(name) && clock_monotonic_ms() < until)
+        clock_sleep_ms(1);
+    return is_thread_of_ours(name);
 }
 
 static struct storage_month_stats month_of_stats(struct storage *st)
@@ -86,9 +95,6 @@ static void rows_reach_memory_after_a_second_and_the_disk_after_the_interval(voi
     struct storage_month_stats month;
     struct storage *st = open_with_interval(dir, FLUSH_INTERVAL_MS);
     int64_t begun = clock_monotonic_ms();
-    assert_true(has_thread("rows-flusher"));
-    assert_true(has_thread("committer"));
-    assert_true(has_thread("stale-remover"));
     struct storage_writer *w = storage_writer_new(st);
     put_messages(w, 0, MESSAGES, SERIES);
     month = month_of_stats(st);
@@ -115,6 +121,9 @@ static void rows_reach_memory_after_a_second_and_the_disk_after_the_interval(voi
     assert_true(disk_ms > FLUSH_INTERVAL_MS - 500);
     assert_int_equal(month.small.rows, MESSAGES * SERIES);
     assert_int_equal(month.inmemory.rows, 0);
+    assert_true(has_thread("rows-flusher"));
+    assert_true(has_thread("committer"));
+    assert_true(has_thread("stale-remover"));
     for (int64_t until = clock_monotonic_ms() + SLACK_MS; durable_position_of(st) != MESSAGES;) {
         assert_true(clock_monotonic_ms() < until);
         clock_sleep_ms(5);
