@@ -14,7 +14,7 @@ struct stream {
     const struct items *block; /* where it is */
     size_t i;
     struct item_part_reader reader; /* of a file part */
-    bool is_file;
+    bool is_file, is_at_end;        /* at end: of a file */
 };
 
 struct merger {
@@ -25,7 +25,8 @@ struct merger {
     struct items block; /* being filled */
     item_prepare_block_fn prepare;
     void *context;
-    const atomic_bool *stop;
+    struct item_merge_watch watch;
+    uint64_t items_reported, bytes_reported;
     const struct fs *fs;
     const char *dir;
     int level;
@@ -46,6 +47,7 @@ static int stream_next_block(struct stream *s, struct error *reterr)
         s->i = 0;
         s->item = items_get(s->block, 0);
     }
+    s->is_at_end = r == 0;
     return r;
 }
 
@@ -121,10 +123,33 @@ static int prepare_block(struct merger *m, struct error *reterr)
     return 0;
 }
 
+/* Adds to *counter what came since it was last told. */
+static void count_up(_Atomic uint64_t *counter, uint64_t *reported, uint64_t now)
+{
+    if (counter)
+        atomic_fetch_add_explicit(counter, now - *reported, memory_order_relaxed);
+    *reported = now;
+}
+
+static void report(struct merger *m)
+{
+    uint64_t items = 0, bytes = 0;
+    if (!m->watch.items_read && !m->watch.bytes_read)
+        return;
+    for (size_t i = 0; i < m->streams_count; i++) {
+        const struct stream *s = &m->streams[i];
+        items += s->reader.items_count;
+        bytes += s->is_at_end ? item_part_size(s->reader.part) : item_part_reader_bytes(&s->reader);
+    }
+    count_up(m->watch.items_read, &m->items_reported, items);
+    count_up(m->watch.bytes_read, &m->bytes_reported, bytes);
+}
+
 static int flush_block(struct merger *m, struct error *reterr)
 {
-    if (m->stop && atomic_load_explicit(m->stop, memory_order_relaxed))
+    if (m->watch.stop && atomic_load_explicit(m->watch.stop, memory_order_relaxed))
         return error_set(reterr, ERR_CANCELLED, "%s: merge stopped", m->dir);
+    report(m);
     if (m->block.count == 0)
         return 0;
     int r = prepare_block(m, reterr);
@@ -191,11 +216,13 @@ static int merge_streams(struct merger *m, struct error *reterr)
         if (m->heap_count > 0)
             sift_down(m, 0);
     }
-    return flush_block(m, reterr);
+    int r = flush_block(m, reterr);
+    report(m);
+    return r;
 }
 
 int item_merge(const struct fs *fs, const char *dir, const struct item_source *sources, size_t sources_count,
-               item_prepare_block_fn prepare, void *context, const atomic_bool *stop,
+               item_prepare_block_fn prepare, void *context, const struct item_merge_watch *watch,
                struct item_part_header *ret_ph, struct error *reterr)
 {
     if (fs_exists(dir)) /* and therefore isn't ours to remove */
@@ -206,10 +233,11 @@ int item_merge(const struct fs *fs, const char *dir, const struct item_source *s
         .heap = xcalloc(sources_count ? sources_count : 1, sizeof(struct stream *)),
         .prepare = prepare,
         .context = context,
-        .stop = stop,
         .fs = fs,
         .dir = dir,
     };
+    if (watch)
+        m.watch = *watch;
     uint64_t items_count = 0;
     for (size_t i = 0; i < sources_count; i++)
         items_count += item_source_items_count(&sources[i]);

@@ -21,6 +21,11 @@ void item_part_reader_release(struct item_part_reader *reader)
     *reader = (struct item_part_reader){0};
 }
 
+uint64_t item_part_reader_bytes(const struct item_part_reader *reader)
+{
+    return reader->items_offset + reader->lens_offset;
+}
+
 static struct item buffer_item(const struct buffer *b)
 {
     return (struct item){b->data, b->len};

@@ -28,6 +28,8 @@ void item_part_reader_init(struct item_part_reader *reader, const struct item_pa
 /* Decodes the next block into reader->block, which stays valid until the next call: 1, 0 at the end, or an
  * error. */
 int item_part_reader_next(struct item_part_reader *reader, struct error *reterr);
+/* What was read of items.bin and lens.bin. */
+uint64_t item_part_reader_bytes(const struct item_part_reader *reader);
 void item_part_reader_release(struct item_part_reader *reader);
 
 #endif

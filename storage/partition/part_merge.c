@@ -101,20 +101,14 @@ static int merge_index_rows(const struct merge_task *task, const char *dir, stru
     const struct part_list *sources = &task->sources;
     struct merge_counters *counters = &task->pt->env->merges[task->kind];
     struct item_source *item_sources = xcalloc(sources->count, sizeof *item_sources);
-    uint64_t items = 0;
-    for (size_t i = 0; i < sources->count; i++) {
+    for (size_t i = 0; i < sources->count; i++)
         item_sources[i] = part_item_source(sources->parts[i]);
-        items += sources->parts[i]->rows;
-    }
+    struct item_merge_watch watch = {task->stop, &counters->rows, &counters->bytes_read};
     struct item_part_header ph = {0};
     int r = item_merge(task->pt->env->fs, dir, item_sources, sources->count, index_items_merge_tag_rows, NULL,
-                       task->stop, &ph, reterr);
+                       &watch, &ph, reterr);
     item_part_header_release(&ph);
     free(item_sources);
-    if (r >= 0)
-        atomic_fetch_add(&counters->rows, items);
-    if (r >= 0)
-        atomic_fetch_add(&counters->bytes_read, task->bytes);
     return r;
 }
 

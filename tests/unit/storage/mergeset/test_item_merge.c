@@ -116,9 +116,53 @@ static void test_stop(void **state)
     struct item_part_header ph = {0};
     struct error err;
     atomic_bool stop = false;
-    assert_int_equal(item_merge(&fs_posix, f.part_dir, &f.source, 1, stop_now, &stop, &stop, &ph, &err),
+    struct item_merge_watch watch = {.stop = &stop};
+    assert_int_equal(item_merge(&fs_posix, f.part_dir, &f.source, 1, stop_now, &stop, &watch, &ph, &err),
                      ERR_CANCELLED);
     assert_false(fs_exists(f.part_dir));
+    fixture_release(&f);
+}
+
+struct progress {
+    _Atomic uint64_t items, bytes;
+    uint64_t last_items, last_bytes;
+    size_t blocks, moves;
+};
+
+static void look_at_progress(void *context, struct items *block)
+{
+    (void)block;
+    struct progress *p = context;
+    p->moves += p->items > p->last_items && p->bytes > p->last_bytes;
+    p->last_items = p->items;
+    p->last_bytes = p->bytes;
+    p->blocks++;
+}
+
+static void test_progress(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_make(&f, 20000, __LINE__);
+    struct item_part_header ph = {0};
+    struct item_part *part;
+    struct error err;
+    assert_int_equal(item_merge(&fs_posix, f.part_dir, &f.source, 1, NULL, NULL, NULL, &ph, &err), 1);
+    item_part_header_release(&ph);
+    assert_int_equal(item_part_open(&part, f.part_dir, &err), 0);
+    char *again = xasprintf("%s/again", f.dir);
+    struct item_source source = {.part = part};
+    struct progress p = {.items = 0};
+    struct item_merge_watch watch = {.items_read = &p.items, .bytes_read = &p.bytes};
+    assert_int_equal(item_merge(&fs_posix, again, &source, 1, look_at_progress, &p, &watch, &ph, &err), 1);
+    assert_true(p.blocks > 5);
+    if (p.moves + 1 < p.blocks) /* the first block that is read is reported before the first look */
+        fail_msg("%zu blocks were written, but progress moved only %zu times", p.blocks, p.moves);
+    assert_int_equal(p.items, item_part_items_count(part));
+    assert_int_equal(p.bytes, item_part_size(part));
+    item_part_header_release(&ph);
+    item_part_free(part);
+    free(again);
     fixture_release(&f);
 }
 
@@ -266,7 +310,8 @@ static void test_metadata(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_nothing_left), cmocka_unit_test(test_prepare),  cmocka_unit_test(test_stop),
+        cmocka_unit_test(test_nothing_left), cmocka_unit_test(test_prepare),
+        cmocka_unit_test(test_stop),         cmocka_unit_test(test_progress),
         cmocka_unit_test(test_failing_disk), cmocka_unit_test(test_metadata),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
