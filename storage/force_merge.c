@@ -193,7 +193,7 @@ static int run(struct force_merge *fm, const char *prefix, struct error *reterr)
     return r < 0 ? r : (int)p.months_count;
 }
 
-static bool take_turn(struct force_merge *fm)
+static bool take_turn(struct force_merge *fm) REQUIRES(fm->lock)
 {
     while (fm->running && !atomic_load(&fm->stop))
         cond_wait(&fm->changed, &fm->lock);

@@ -41,7 +41,7 @@ struct world {
     struct intake *in;
     struct intake_worker *w;
     struct sample_batch batch;
-    char hosts[FLEET][16];
+    char hosts[FLEET][24];
 };
 
 static void open_world(struct world *world)
