@@ -116,7 +116,7 @@ static struct day *day_of_load(struct series_lookup *l, const struct day_load *l
 
 /* Reads some rows of a day and takes them over. Returns as day_load_next. */
 static int load_turn(struct series_lookup *l, struct day_load *load, struct loaded_rows *rows,
-                     struct error *reterr)
+                     struct error *reterr) REQUIRES(l->lock)
 {
     l->reading = load;
     l->reading_forgotten = false;
