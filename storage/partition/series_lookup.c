@@ -407,6 +407,8 @@ void series_lookup_delete_ids(struct series_lookup *l, struct partition *pt, con
     for (size_t i = 0; i < ids->count; i++)
         index_rows_add_deleted(pending, ids->ids[i]);
     partition_unlock_index_rows(pt);
+    /* Under the lock: whoever touches the month next reads from its parts what is deleted. */
+    partition_flush_index_rows(pt);
     for (size_t i = 0; i < l->months_count; i++) {
         struct month_series *m = l->months[i];
         if (m->pt != pt)

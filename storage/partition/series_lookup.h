@@ -43,10 +43,11 @@ void series_lookup_set_loading(struct series_lookup *l, size_t rows_at_once, boo
 /* Forgets what is known of months that end before before_ms; no call for their days may come any more. */
 void series_lookup_forget_months(struct series_lookup *l, int64_t before_ms);
 
-/* Deletion (format 8.6): adds rows of kind 4 for these ids of a month. Their index part has to be flushed, in
- * a cut of its own, before anything else is resolved: see delete_series.c. */
+/* Deletion (format 8.6): adds rows of kind 4 for these ids of a month, searchable when it returns. They
+ * belong into one cut with the rows before them: see delete_series.c. */
 void series_lookup_delete_ids(struct series_lookup *l, struct partition *pt, const struct metric_id_set *ids);
-/* Forgets these names, wherever this process registered them: the next sample of one makes a new series. */
+/* Forgets these names, wherever this process registered them: the next sample of one makes a new series. Adds
+ * rows of kind 4 for the ids that were registered, to be flushed before anything else is resolved. */
 void series_lookup_delete(struct series_lookup *l, const struct item *names, size_t names_count);
 
 /* Series made by this process. */

@@ -419,6 +419,28 @@ static void the_loader_does_not_bring_back_what_was_deleted(void **state)
     world_close(&world);
 }
 
+/* At a start: the month is touched by the thread that loads it ahead while a deletion is under way. */
+static void a_month_touched_in_the_middle_of_a_deletion_knows_of_it(void **state)
+{
+    (void)state;
+    struct partition_world world;
+    world_open(&world, &fs_posix);
+    uint64_t a = metric_id_of(&world, resolve(&world, "m", "a", LAST_OF_OCTOBER));
+    struct partition *pt = create_partition(&world.table, LAST_OF_OCTOBER);
+    partition_flush_index_rows(pt);
+    world_restart(&world);
+    struct metric_id_set deleted = {0};
+    metric_id_set_add(&deleted, a);
+    series_lookup_delete_ids(world.lookup, pt, &deleted);
+    assert_int_equal(series_lookup_preload(world.lookup, LAST_OF_OCTOBER, NULL), 0);
+    series_lookup_delete(world.lookup, NULL, 0);
+    partition_flush_index_rows(pt);
+    uint64_t again = metric_id_of(&world, resolve(&world, "m", "a", LAST_OF_OCTOBER));
+    assert_int_not_equal(again, a);
+    metric_id_set_release(&deleted);
+    world_close(&world);
+}
+
 static void a_month_may_be_forgotten_while_it_is_loaded(void **state)
 {
     (void)state;
@@ -507,6 +529,7 @@ int main(void)
         cmocka_unit_test(names_are_looked_for_one_by_one_until_their_day_is_loaded),
         cmocka_unit_test(the_day_before_is_looked_into_as_well),
         cmocka_unit_test(the_loader_does_not_bring_back_what_was_deleted),
+        cmocka_unit_test(a_month_touched_in_the_middle_of_a_deletion_knows_of_it),
         cmocka_unit_test(a_month_may_be_forgotten_while_it_is_loaded),
         cmocka_unit_test(lookups_go_on_while_the_loader_reads),
         cmocka_unit_test(after_a_flush_all_is_in_parts_whoever_else_flushes),
