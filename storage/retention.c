@@ -49,7 +49,7 @@ static void close_month(struct storage *st, struct partition *pt)
 /* In a turn. */
 static int drop_month(struct storage *st, struct partition *pt, struct error *reterr)
 {
-    int r = storage_record_published(st, reterr);
+    int r = storage_record_published(st, pt, reterr);
     if (r < 0)
         return r;
     close_month(st, pt);
@@ -64,9 +64,18 @@ static int drop_month(struct storage *st, struct partition *pt, struct error *re
 
 static void delete_dropped(struct storage *st)
 {
+    const struct fs *fs = st->table.env.fs;
     _cleanup_free_ char *dropped = xasprintf("%s/" DIR_DROPPED, st->root);
-    /* What stays is deleted at the next open. */
-    (void)fs_remove_tree(st->table.env.fs, dropped, NULL);
+    struct fs_list list;
+    if (fs_list_dir(&list, dropped, NULL) < 0)
+        return;
+    /* What stays is deleted at the next open. The directory itself is kept: a full disk may have no room for
+     * a new one. */
+    for (size_t i = 0; i < list.count; i++) {
+        _cleanup_free_ char *path = xasprintf("%s/%s", dropped, list.names[i]);
+        (void)fs_remove_tree(fs, path, NULL);
+    }
+    fs_list_release(&list);
 }
 
 static int drop_months(struct storage *st, int64_t deadline, struct error *reterr)
@@ -177,5 +186,7 @@ static void stale_parts_remover(void *arg)
 
 void start_stale_parts_remover(struct storage *st)
 {
+    _cleanup_free_ char *dropped = xasprintf("%s/" DIR_DROPPED, st->root);
+    (void)fs_make_dirs(st->table.env.fs, dropped, false, NULL); /* or when the first month goes */
     thread_start(&st->stale_parts_remover, "stale-remover", stale_parts_remover, st);
 }

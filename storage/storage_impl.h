@@ -161,9 +161,9 @@ void storage_apply_deletion(struct storage *st, struct deletion *d);
 
 /* --- commit/commit.c --- */
 
-/* In a turn: makes sure that a durable record calls all that was committed published. ERR_BUSY if there's
- * more to do for that (the disk was full); ERR_FULL; other errors are fatal. */
-int storage_record_published(struct storage *st, struct error *reterr);
+/* In a turn: makes sure that a durable record calls all of this month that was committed published. ERR_BUSY
+ * if there's more to do for that (the disk was full); ERR_FULL; other errors are fatal. */
+int storage_record_published(struct storage *st, const struct partition *pt, struct error *reterr);
 
 /* One round: publish what waits, cut, stage, record, publish, fold the journal. ERR_FULL: the disk is full,
  * nothing is lost, try again. Other errors are fatal and have been told to hooks.fatal. The committer thread,

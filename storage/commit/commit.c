@@ -250,11 +250,20 @@ void storage_end_turn(struct storage *st)
     mutex_unlock(&st->wake_lock);
 }
 
-int storage_record_published(struct storage *st, struct error *reterr)
+static bool is_unpublished(const struct staged_parts *staged, const struct partition *pt)
 {
-    if (st->journal.fate_open || st->published != atomic_load(&st->commit_number))
+    for (size_t i = 0; i < staged->count; i++)
+        if (staged->items[i].pt == pt)
+            return true;
+    return false;
+}
+
+int storage_record_published(struct storage *st, const struct partition *pt, struct error *reterr)
+{
+    if (st->journal.fate_open || is_unpublished(&st->unpublished, pt))
         return error_set(reterr, ERR_BUSY, "a commit isn't finished yet");
-    return record_published(st, reterr);
+    /* The record of a commit that isn't published yet says that those before it are. */
+    return st->published == atomic_load(&st->commit_number) ? record_published(st, reterr) : 0;
 }
 
 static bool is_inmemory_rows(const struct part *p, void *arg)

@@ -8,12 +8,17 @@
 
 #define FAULT_EXIT_CODE 137
 
+static struct fault_fs *of_fs(const struct fs *fs)
+{
+    return fs->context;
+}
+
 /* Whether this operation fails: 0, or the code to return. needs_space: a full disk would refuse it. chosen:
  * `at` is now. */
 static int strike_at(const struct fs *fs, const char *path, bool needs_space, bool chosen,
                      struct error *reterr)
 {
-    struct fault_fs *f = fs->context;
+    struct fault_fs *f = of_fs(fs);
     long n = atomic_fetch_add(&f->operations, 1) + 1;
     if (chosen)
         f->at = n;
@@ -39,8 +44,9 @@ static int strike(const struct fs *fs, const char *path, bool needs_space, struc
 
 static bool is_sync_of(const struct fault_fs *f, const char *path)
 {
-    size_t len = strlen(path), end = f->sync_of ? strlen(f->sync_of) : 0;
-    return f->sync_of && len >= end && strcmp(path + len - end, f->sync_of) == 0;
+    const char *wanted = f->sync_of;
+    size_t len = strlen(path), end = wanted ? strlen(wanted) : 0;
+    return wanted && len >= end && strcmp(path + len - end, wanted) == 0;
 }
 
 #define REAL fs_posix.ops
@@ -60,7 +66,7 @@ static int fault_open_append(const struct fs *fs, const char *path, int *ret_fd,
 static int fault_write(const struct fs *fs, int fd, const char *path, const void *data, size_t size,
                        uint64_t offset, struct error *reterr)
 {
-    struct fault_fs *f = fs->context;
+    struct fault_fs *f = of_fs(fs);
     int r = strike(fs, path, true, reterr);
     if (r < 0 && f->kind == FAULT_SHORT_WRITE)
         (void)REAL->write(&fs_posix, fd, path, data, size / 2, offset, NULL);
@@ -73,7 +79,7 @@ static int fault_write(const struct fs *fs, int fd, const char *path, const void
 
 static int fault_sync(const struct fs *fs, int fd, const char *path, struct error *reterr)
 {
-    struct fault_fs *f = fs->context;
+    struct fault_fs *f = of_fs(fs);
     bool chosen = is_sync_of(f, path) && atomic_fetch_sub(&f->syncs_left, 1) == 1;
     int r = strike_at(fs, path, true, chosen, reterr);
     if (r < 0 && chosen && f->lose_write) {
@@ -106,7 +112,7 @@ static int fault_close(const struct fs *fs, int fd, const char *path, struct err
 
 static int fault_rename(const struct fs *fs, const char *from, const char *to, struct error *reterr)
 {
-    int r = strike(fs, from, true, reterr);
+    int r = strike(fs, from, !of_fs(fs)->renames_fit, reterr);
     return r < 0 ? r : REAL->rename(&fs_posix, from, to, reterr);
 }
 
@@ -142,7 +148,7 @@ static int fault_rmdir(const struct fs *fs, const char *path, struct error *rete
 
 static int fault_sync_dir(const struct fs *fs, const char *path, struct error *reterr)
 {
-    int r = strike(fs, path, true, reterr);
+    int r = strike(fs, path, !of_fs(fs)->renames_fit, reterr);
     return r < 0 ? r : REAL->sync_dir(&fs_posix, path, reterr);
 }
 

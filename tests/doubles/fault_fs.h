@@ -21,11 +21,13 @@ enum fault_kind {
 
 struct fault_fs {
     struct fs fs; /* what the code under test is given */
-    enum fault_kind kind;
-    atomic_long at; /* from 1 */
-    long length;    /* how many operations behind it fail, too */
+    _Atomic enum fault_kind kind;
+    atomic_long at;     /* from 1 */
+    atomic_long length; /* how many operations behind it fail, too */
+    atomic_bool
+        renames_fit; /* a full disk has room for renames and syncs of directories, as real ones mostly do */
     /* Another way to choose: the n-th sync of a file whose path ends so sets `at`. */
-    const char *sync_of; /* NULL: not used */
+    const char *_Atomic sync_of; /* NULL: not used */
     atomic_long syncs_left;
     bool lose_write; /* a sync that fails takes the file's last write away, as the disk has it after a power
                         cut */

@@ -1,4 +1,5 @@
 /* What is out of retention goes: rows, parts, months; and nothing else, wherever the store is killed. */
+#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -234,6 +235,48 @@ static void rows_of_a_dropped_month_are_left_out(void **state)
     temp_dir_remove(dir);
 }
 
+/* A full disk must not stand in the way of what makes room: a commit that waits to be listed holds up only
+ * the months that it has rows of. */
+static void a_month_goes_while_a_commit_of_others_waits_for_room(void **state)
+{
+    (void)state;
+    char *dir = TEMP_DIR();
+    struct fault_fs f;
+    struct storage *st;
+    fault_fs_init(&f, FAULT_NONE, 0);
+    assert_int_equal(open_at(&st, dir, &f.fs, NOW_MS, true), 0);
+    struct storage_writer *w = storage_writer_new(st);
+    put_messages(w, 0, NOVEMBER, SERIES);
+    assert_int_equal(storage_flush(st, 5000, NULL), 0);
+    assert_int_equal(storage_flush(st, 5000, NULL), 0);
+    f.at = LONG_MAX / 2;     /* until syncs_left says when */
+    f.kind = FAULT_FULL_FOR; /* from the list of parts on that the next commit is published by */
+    f.sync_of = FILE_PARTS_JSON ".tmp";
+    f.renames_fit = true;
+    f.length = OPERATIONS_MAX;
+    f.syncs_left = 1;
+    put_messages(w, NOVEMBER, NOVEMBER + 5, SERIES);
+    assert_int_equal(storage_flush(st, 5000, NULL), ERR_FULL);
+    assert_true(storage_take_turn(st, -1));
+    assert_true(st->unpublished.count > 0);
+    storage_end_turn(st);
+    clock_set_fake_ms(NOW_KEEPING(NOVEMBER));
+    struct error error = {0};
+    if (storage_remove_stale(st, &error) < 0)
+        fail_msg("the month stays: %s", error.message);
+    f.kind = FAULT_NONE;
+    assert_int_equal(stats_of(st).removed.months, 1);
+    assert_false(has_month(dir, "small", "2026_10"));
+    assert_false(has_month(dir, "indexdb", "2026_10"));
+    storage_writer_free(w);
+    expect_range(reader_new(st), NOVEMBER, NOVEMBER + 5);
+    while (storage_flush(st, 5000, NULL) < 0)
+        clock_sleep_ms(10);
+    assert_int_equal(storage_close(st, NULL), 0);
+    expect_range(reader_of(dir), NOVEMBER, NOVEMBER + 5);
+    temp_dir_remove(dir);
+}
+
 /* A pass that ends at operation `at`; true if it came to its end instead. */
 static bool run_in_child(const char *dir, enum fault_kind kind, long at, long length)
 {
@@ -319,6 +362,7 @@ int main(void)
         cmocka_unit_test(a_doubtful_clock_deletes_nothing),
         cmocka_unit_test(readers_keep_what_they_have),
         cmocka_unit_test(rows_of_a_dropped_month_are_left_out),
+        cmocka_unit_test(a_month_goes_while_a_commit_of_others_waits_for_room),
         cmocka_unit_test(killed_at_every_operation),
         cmocka_unit_test(an_io_error_at_every_operation),
         cmocka_unit_test(a_full_disk_at_every_operation),
