@@ -168,6 +168,8 @@ static void add_storage(struct exposition *x, const struct self_metrics *m)
                    METRIC_LABELS("reason", "month_dropped"));
     exposition_add(x, "varve_rows_removed_total", (double)s->removed.retention_rows,
                    METRIC_LABELS("reason", "retention"));
+    exposition_add(x, "varve_rows_removed_total", (double)s->removed.deleted_rows,
+                   METRIC_LABELS("reason", "deleted_series"));
     exposition_add(x, "varve_rows_removed_total", (double)s->removed.dedup_rows,
                    METRIC_LABELS("reason", "dedup"));
     exposition_add(x, "varve_parts_removed_total", (double)s->removed.parts, NULL);

@@ -365,6 +365,7 @@ void storage_stats(struct storage *st, struct storage_stats *ret)
     const struct partition_env *env = &st->table.env;
     ret->removed.dedup_rows = atomic_load(&env->removed.dedup_rows);
     ret->removed.retention_rows = atomic_load(&env->removed.retention_rows);
+    ret->removed.deleted_rows = atomic_load(&env->removed.deleted_rows);
     ret->removed.uncommitted_rows = atomic_load(&env->removed.uncommitted_rows);
     ret->removed.parts = atomic_load(&env->removed.parts);
     ret->removed.months = atomic_load(&env->removed.months);

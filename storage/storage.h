@@ -215,6 +215,7 @@ struct storage_stats {
     struct {
         uint64_t dedup_rows;       /* left out by flushes and merges, as dedup_interval_ms says */
         uint64_t retention_rows;   /* on disk, deleted as they were out of retention */
+        uint64_t deleted_rows;     /* on disk, of series that were deleted, left out by merges */
         uint64_t uncommitted_rows; /* in memory, of a month that was dropped: left out of a commit */
         uint64_t parts, months;    /* deleted whole */
     } removed;

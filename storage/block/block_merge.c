@@ -17,10 +17,12 @@ struct merge {
     struct block_gather pending;
     bool has_pending;
     int64_t deadline;
-    uint64_t rows_deleted;
+    uint64_t rows_too_old, rows_deleted;
     struct block_stream_reader **readers; /* all, in their order */
     size_t readers_count;
-    uint64_t bytes_reported;
+    struct {
+        uint64_t rows, too_old, deleted, bytes;
+    } told; /* to the counters */
 };
 
 static bool comes_before(const struct block_stream_reader *a, const struct block_stream_reader *b)
@@ -113,7 +115,7 @@ static int split_pending(struct merge *m, struct error *reterr)
 /* Merges b, of the same series, into pending. */
 static int merge_into_pending(struct merge *m, struct block *b, struct error *reterr)
 {
-    int r = block_gather_add(&m->pending, b, m->deadline, &m->rows_deleted, reterr);
+    int r = block_gather_add(&m->pending, b, m->deadline, &m->rows_too_old, reterr);
     if (r < 0)
         return r;
     m->has_pending = m->pending.block.header.rows_count > 0;
@@ -125,8 +127,11 @@ static int take_block(struct merge *m, struct block *b, const struct merge_optio
                       struct error *reterr)
 {
     const struct block *p = &m->pending.block;
-    if (b->header.max_timestamp < m->deadline ||
-        (options->is_deleted && options->is_deleted(b->header.tsid.metric_id, options->is_deleted_arg))) {
+    if (b->header.max_timestamp < m->deadline) {
+        m->rows_too_old += b->header.rows_count;
+        return 0;
+    }
+    if (options->is_deleted && options->is_deleted(b->header.tsid.metric_id, options->is_deleted_arg)) {
         m->rows_deleted += b->header.rows_count;
         return 0;
     }
@@ -152,38 +157,39 @@ static uint64_t bytes_read(const struct merge *m)
     return sum;
 }
 
-static void report(struct merge *m, const struct merge_options *options, uint64_t *rows, uint64_t *deleted)
+/* Adds to a counter, if there's one, what has come since it was told last. */
+static void tell(_Atomic uint64_t *counter, uint64_t now, uint64_t *told)
 {
-    uint64_t now = m->bsw->header.rows_count;
-    if (options->rows_merged)
-        atomic_fetch_add_explicit(options->rows_merged, now - *rows, memory_order_relaxed);
-    if (options->rows_deleted)
-        atomic_fetch_add_explicit(options->rows_deleted, m->rows_deleted - *deleted, memory_order_relaxed);
-    *rows = now;
-    *deleted = m->rows_deleted;
-    if (options->bytes_read) {
-        uint64_t bytes = bytes_read(m);
-        atomic_fetch_add_explicit(options->bytes_read, bytes - m->bytes_reported, memory_order_relaxed);
-        m->bytes_reported = bytes;
-    }
+    if (counter)
+        atomic_fetch_add_explicit(counter, now - *told, memory_order_relaxed);
+    *told = now;
+}
+
+static void report(struct merge *m, const struct merge_options *options)
+{
+    tell(options->rows_merged, m->bsw->header.rows_count, &m->told.rows);
+    tell(options->rows_too_old, m->rows_too_old, &m->told.too_old);
+    tell(options->rows_deleted, m->rows_deleted, &m->told.deleted);
+    if (options->bytes_read)
+        tell(options->bytes_read, bytes_read(m), &m->told.bytes);
 }
 
 static int run(struct merge *m, const struct merge_options *options, struct error *reterr)
 {
-    uint64_t rows = m->bsw->header.rows_count, deleted = 0;
     int r = 0;
+    m->told.rows = m->bsw->header.rows_count;
     for (size_t turn = 0; r == 0 && m->heap_count; turn++) {
         if (options->stop && atomic_load_explicit(options->stop, memory_order_relaxed))
             return error_set(reterr, ERR_CANCELLED, "merge into %s: asked to stop", m->bsw->dir);
         if (turn % BLOCKS_PER_REPORT == 0)
-            report(m, options, &rows, &deleted);
+            report(m, options);
         r = take_block(m, &m->heap[0]->block, options, reterr);
         if (r == 0)
             r = heap_advance(m, reterr);
     }
     if (r == 0 && m->has_pending)
         r = write_pending(m, reterr);
-    report(m, options, &rows, &deleted);
+    report(m, options);
     return r;
 }
 

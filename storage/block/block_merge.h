@@ -32,7 +32,8 @@ struct merge_options {
     bool (*is_deleted)(uint64_t metric_id, void *arg);
     void *is_deleted_arg;
     _Atomic uint64_t *rows_merged;  /* may be NULL; grows by the rows written, for metrics */
-    _Atomic uint64_t *rows_deleted; /* may be NULL; grows by the rows left out */
+    _Atomic uint64_t *rows_too_old; /* may be NULL; grows by the rows that retention left out */
+    _Atomic uint64_t *rows_deleted; /* may be NULL; grows by the rows left out of deleted series */
     _Atomic uint64_t *rows_deduped; /* may be NULL; grows by the rows that deduplication left out */
     int64_t dedup_interval_ms;      /* 0: none (dedup.h) */
     _Atomic uint64_t *bytes_read;   /* may be NULL; grows by the bytes of timestamps and values read */

@@ -56,6 +56,7 @@ struct partition_env {
     _Atomic uint64_t unopened_months; /* see partition_open.h */
     struct {
         _Atomic uint64_t retention_rows;   /* that were on disk */
+        _Atomic uint64_t deleted_rows;     /* of deleted series, at merges */
         _Atomic uint64_t dedup_rows;       /* at flushes and merges */
         _Atomic uint64_t uncommitted_rows; /* of dropped months, left out of commits */
         _Atomic uint64_t parts;            /* whole, without a merge */

@@ -140,15 +140,17 @@ static void leaves_out_what_is_deleted_or_too_old(void **state)
     struct sample_row want[] = {{2, T0, 2, 0}, {2, T0 + 100, 3, 0}, {3, T0 + 100, 5, 0}, {3, T0 + 200, 9, 0}};
     struct file_part *parts[] = {fixture_file(path_in(state, "a"), a, 6),
                                  fixture_file(path_in(state, "b"), b, 3)};
-    _Atomic uint64_t deleted = 0, merged = 0;
+    _Atomic uint64_t too_old = 0, deleted = 0, merged = 0;
     const struct merge_options options = {.retention_deadline_ms = T0 + 50,
                                           .is_deleted = is_series_5,
+                                          .rows_too_old = &too_old,
                                           .rows_deleted = &deleted,
                                           .rows_merged = &merged};
     struct part_header ph;
     struct error err;
     assert_int_equal(fixture_merge(path_in(state, "m"), parts, 2, &options, &ph, &err), 0);
-    assert_int_equal(deleted, 5);
+    assert_int_equal(too_old, 4);
+    assert_int_equal(deleted, 1);
     assert_int_equal(merged, 4);
     has_rows(path_in(state, "m"), want, 4);
 

@@ -328,12 +328,13 @@ static struct file_part *merge_all(struct world *w, struct file_part **parts, si
     *ret_lost = 0;
     for (;;) {
         size_t count = n > 2 && chance(w, 2) ? 2 + chance(w, n - 1) : n;
-        _Atomic uint64_t merged = 0, deleted = 0, deduped = 0;
+        _Atomic uint64_t merged = 0, too_old = 0, deleted = 0, deduped = 0;
         const struct merge_options options = {.retention_deadline_ms = w->deadline,
                                               .is_deleted = is_deleted,
                                               .is_deleted_arg = w,
                                               .dedup_interval_ms = w->interval,
                                               .rows_merged = &merged,
+                                              .rows_too_old = &too_old,
                                               .rows_deleted = &deleted,
                                               .rows_deduped = &deduped};
         char name[24];
@@ -345,9 +346,9 @@ static struct file_part *merge_all(struct world *w, struct file_part **parts, si
             rows += parts[i]->header.rows_count;
         if (fixture_merge(path_in(w->state, name), parts, count, &options, &ph, &error) < 0)
             fail_msg("%s", error.message);
-        assert_int_equal(rows, ph.rows_count + deleted + deduped); /* each row is accounted for */
+        assert_int_equal(rows, ph.rows_count + too_old + deleted + deduped); /* each row is accounted for */
         assert_int_equal(merged, ph.rows_count);
-        *ret_lost += deleted + deduped;
+        *ret_lost += too_old + deleted + deduped;
         for (size_t i = 0; i < count; i++)
             file_part_free(parts[i]);
         memmove(parts, parts + count, (n - count) * sizeof *parts);

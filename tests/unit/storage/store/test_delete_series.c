@@ -163,6 +163,11 @@ static void gone_from_the_disk_after_a_merge(void **state)
     assert_int_equal(delete_matching(st, ONE, &n), 0);
     assert_true(storage_force_merge(st, "", NULL) > 0);
     assert_int_equal(rows_on_disk(st), 60 * (SERIES - 1));
+    struct storage_stats stats;
+    storage_stats(st, &stats);
+    assert_int_equal(stats.removed.deleted_rows, 60);
+    assert_int_equal(stats.removed.retention_rows, 0);
+    storage_stats_release(&stats);
     storage_writer_free(w);
     assert_int_equal(storage_close(st, NULL), 0);
     assert_int_equal(found_in_dir(dir, NULL).rows, 60 * (SERIES - 1));
