@@ -163,6 +163,11 @@ static int follow_server(const struct http_target *target, const struct storage_
         uint64_t ended = ret->done_total + ret->failed_total;
         if (!ret->running && !ret->waiting && ended > before->done_total + before->failed_total)
             break;
+        if (ended < before->done_total + before->failed_total) { /* its counters began anew */
+            r = error_set(reterr, ERR_CANCELLED,
+                          "the server was restarted meanwhile: nothing is lost, call it again to go on");
+            break;
+        }
         clock_sleep_ms(SERVER_INTERVAL_MS);
     }
     merge_bar_end(&bar);
