@@ -133,7 +133,8 @@ step bench-mqtt    full  release 3600 "MQTT beside a bare subscriber: at least 0
 step bench-open    full  release 3600 "a million series and 1,000 parts: ready within 2 s" sh tests/bench/run.sh open --build @BUILD@
 
 # Steps that mostly wait (for groups to form, brokers to start, times to run out): the last to run, LANES of them at a time.
-BESIDE="kafka broker-away mqtt full-disk delete powercut tls mqtt-kill kill snapshot bad-input formats mqtt-powercut quickstart-kafka quickstart"
+BESIDE="kafka broker-away mqtt memory-limit full-disk delete powercut tls mqtt-kill kill snapshot bad-input formats merge-oracle"
+BESIDE+=" dedup retention mqtt-powercut quickstart-kafka quickstart"
 LANES=2
 
 # ---------------------------------------------------------------- what the steps call
