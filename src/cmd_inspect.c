@@ -16,9 +16,9 @@
 static const char help[] =
     "Usage: varve inspect DIR [--json] [PART]\n"
     "\n"
-    "Shows months, parts, rows, bytes a sample and positions of the store or snapshot in DIR, or\n"
-    "the blocks of one PART (its name, as the list shows it). Changes nothing; the store must not\n"
-    "be running.\n"
+    "Shows months, parts by kind, which of them wait for a merge, rows, bytes a sample and\n"
+    "positions of the store or snapshot in DIR, or the blocks of one PART (its name, as the list\n"
+    "shows it). Changes nothing; the store must not be running.\n"
     "\n"
     "  --json       the same as one JSON object\n"
     "  -h, --help   this text\n"
@@ -56,21 +56,14 @@ struct sums {
 /* month NULL: all of them. */
 static struct sums sum_parts(const struct inspection *in, const char *month)
 {
-    struct sums s = {0};
-    for (size_t i = 0; i < in->parts_count; i++) {
-        const struct inspected_part *p = &in->parts[i];
-        if (month && strcmp(p->month, month) != 0)
-            continue;
-        if (p->place == PLACE_INDEX) {
-            s.index_parts++;
-            s.index_items += p->rows;
-            s.index_bytes += p->bytes;
-        } else {
-            s.parts++;
-            s.rows += p->rows;
-            s.blocks += p->blocks;
-            s.bytes += p->bytes;
-        }
+    struct inspected_kind index = inspection_sum(in, month, PLACE_INDEX);
+    struct sums s = {.index_parts = index.parts, .index_items = index.rows, .index_bytes = index.bytes};
+    for (int place = PLACE_SMALL; place <= PLACE_BIG; place++) {
+        struct inspected_kind data = inspection_sum(in, month, (enum part_place)place);
+        s.parts += data.parts;
+        s.rows += data.rows;
+        s.blocks += data.blocks;
+        s.bytes += data.bytes;
     }
     return s;
 }
@@ -106,18 +99,16 @@ static void print_store(const struct inspection *in)
 /* "small 12 parts, 5000 rows, 900 bytes": nothing of kinds that there are none of. */
 static void print_kind(const struct inspection *in, const char *month, enum part_place place)
 {
-    uint64_t parts = 0, rows = 0, bytes = 0;
-    for (size_t i = 0; i < in->parts_count; i++) {
-        const struct inspected_part *p = &in->parts[i];
-        if (p->place != place || strcmp(p->month, month) != 0)
-            continue;
-        parts++;
-        rows += p->rows;
-        bytes += p->bytes;
-    }
-    if (parts)
-        printf("  %-5s %" PRIu64 " part%s, %" PRIu64 " %s, %" PRIu64 " bytes\n", place_name(place), parts,
-               parts == 1 ? "" : "s", rows, place == PLACE_INDEX ? "items" : "rows", bytes);
+    struct inspected_kind sum = inspection_sum(in, month, place);
+    if (!sum.parts)
+        return;
+    printf("  %-5s %" PRIu64 " part%s, %" PRIu64 " %s, %" PRIu64 " bytes", place_name(place), sum.parts,
+           sum.parts == 1 ? "" : "s", sum.rows, place == PLACE_INDEX ? "items" : "rows", sum.bytes);
+    if (sum.unlisted)
+        printf(", %" PRIu64 " to be published", sum.unlisted);
+    if (sum.merge_waits)
+        printf(", %" PRIu64 " wait for a merge", sum.merge_waits);
+    putchar('\n');
 }
 
 static void print_month(const struct inspection *in, const char *month)
@@ -197,6 +188,21 @@ static void append_part(struct buffer *b, const struct inspected_part *p)
     buffer_append_u8(b, '}');
 }
 
+/* ,"kinds":{"small":{...},"big":{...},"index":{...}} */
+static void append_kinds(struct buffer *b, const struct inspection *in, const char *month)
+{
+    for (int place = 0; place < PART_PLACES; place++) {
+        struct inspected_kind sum = inspection_sum(in, month, (enum part_place)place);
+        buffer_printf(b,
+                      "%s\"%s\":{\"parts\":%" PRIu64 ",\"%s\":%" PRIu64 ",\"blocks\":%" PRIu64
+                      ",\"bytes\":%" PRIu64 ",\"unlisted_parts\":%" PRIu64 ",\"merge_waits\":%" PRIu64 "}",
+                      place ? "," : ",\"kinds\":{", place_name((enum part_place)place), sum.parts,
+                      place == PLACE_INDEX ? "items" : "rows", sum.rows, sum.blocks, sum.bytes, sum.unlisted,
+                      sum.merge_waits);
+    }
+    buffer_append_u8(b, '}');
+}
+
 static void append_month(struct buffer *b, const struct inspection *in, const char *month)
 {
     struct sums s = sum_parts(in, month);
@@ -204,6 +210,7 @@ static void append_month(struct buffer *b, const struct inspection *in, const ch
     append_string(b, month);
     buffer_append_u8(b, ',');
     append_sums(b, &s);
+    append_kinds(b, in, month);
     buffer_append_str(b, ",\"parts\":[");
     bool first = true;
     for (size_t i = 0; i < in->parts_count; i++) {
@@ -232,6 +239,7 @@ static void append_json(struct buffer *b, const struct inspection *in)
     }
     buffer_printf(b, ",\"clean\":%s,", in->clean ? "true" : "false");
     append_sums(b, &s);
+    append_kinds(b, in, NULL);
     buffer_append_str(b, ",\"months\":[");
     for (size_t i = 0; i < in->view.months_count; i++) {
         if (i)

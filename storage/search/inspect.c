@@ -1,11 +1,13 @@
 #include "storage/search/inspect.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "src/base/alloc.h"
 #include "src/base/cleanup.h"
 #include "storage/part/file_part_verify.h"
+#include "storage/part/merge_pick.h"
 #include "storage/part/part_sums.h"
 #include "storage/partition/part.h"
 #include "storage/store_dir.h"
@@ -71,6 +73,47 @@ void inspection_release(struct inspection *in)
     if (in->lock_fd >= 0)
         (void)close(in->lock_fd);
     *in = (struct inspection){.lock_fd = -1};
+}
+
+static struct inspected_kind sum_of_month(const struct inspection *in, const char *month,
+                                          enum part_place place)
+{
+    struct inspected_kind sum = {0};
+    struct merge_candidate *candidates = xcalloc(in->parts_count, sizeof *candidates);
+    size_t candidates_count = 0, picked[MERGE_PARTS_MAX];
+    for (size_t i = 0; i < in->parts_count; i++) {
+        const struct inspected_part *p = &in->parts[i];
+        if (p->place != place || strcmp(p->month, month) != 0)
+            continue;
+        sum.parts++;
+        sum.rows += p->rows;
+        sum.blocks += p->blocks;
+        sum.bytes += p->bytes;
+        sum.unlisted += p->commit != 0;
+        if (!p->commit)
+            candidates[candidates_count++] = (struct merge_candidate){p->bytes, p->min_timestamp};
+    }
+    sum.merge_waits =
+        merge_pick(candidates, candidates_count, MERGE_PARTS_MAX, UINT64_MAX, place != PLACE_INDEX, picked);
+    free(candidates);
+    return sum;
+}
+
+struct inspected_kind inspection_sum(const struct inspection *in, const char *month, enum part_place place)
+{
+    if (month)
+        return sum_of_month(in, month, place);
+    struct inspected_kind all = {0};
+    for (size_t i = 0; i < in->view.months_count; i++) {
+        struct inspected_kind sum = sum_of_month(in, in->view.months[i].month.name, place);
+        all.parts += sum.parts;
+        all.rows += sum.rows;
+        all.blocks += sum.blocks;
+        all.bytes += sum.bytes;
+        all.unlisted += sum.unlisted;
+        all.merge_waits += sum.merge_waits;
+    }
+    return all;
 }
 
 static int verify_part(const struct view_part *vp, struct error *reterr)

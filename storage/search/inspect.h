@@ -28,6 +28,15 @@ struct inspection {
 int inspection_open(struct inspection *ret, const char *dir, struct error *reterr);
 void inspection_release(struct inspection *in);
 
+/* The parts of one place and month, added up. */
+struct inspected_kind {
+    uint64_t parts, rows, blocks, bytes; /* rows or index items */
+    uint64_t unlisted;                   /* of the parts: committed, not yet published */
+    uint64_t merge_waits;                /* parts that the next merge would take; 0: none is due */
+};
+/* month NULL: all of them; then merge_waits is the sum over months. */
+struct inspected_kind inspection_sum(const struct inspection *in, const char *month, enum part_place place);
+
 /* Reads every byte of every part: sums, headers, rows, index rows. Calls damaged for each part that isn't
  * whole (and goes on); returns the number of damaged parts, or an error if the directory can't be read at
  * all. */

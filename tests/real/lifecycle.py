@@ -130,9 +130,13 @@ class Load:
         self.truth = Truth(self.truth_file)
 
 
-def parts(varve, scope, directory):
+def parts(report, scope, varve, directory):
     """{month: (data parts, index parts)}"""
     found = json.loads(scope.run([varve, 'inspect', directory, '--json'], timeout=300).stdout)
+    for m in found['months']:
+        # What is due was merged before the generator ended.
+        waiting = {kind: sums for kind, sums in m['kinds'].items() if sums['unlisted_parts'] or sums['merge_waits']}
+        report.check(not waiting, 'nothing of %s waits, as inspect says' % m['month'], waiting)
     return {m['month']: (m['data_parts'], m['index_parts']) for m in found['months']}, found['rows']
 
 
@@ -187,7 +191,7 @@ def main(report, options):
                    % (f['rows'], truth.series, f['commits'], f['seconds'], f['rows'] / f['seconds'], f['cpu_seconds'], f['rss_mib'], f['merges'],
                       f['write_amplification'], f['slowed_seconds'], f['data_parts_max'], f['index_parts_max']))
         report.check(abs(f['rows'] - options.rows) <= truth.series and truth.rows == f['rows'], 'as many rows as asked for', str(f))
-        before, rows = parts(varve, scope, load.dir)
+        before, rows = parts(report, scope, varve, load.dir)
         report.same(rows, truth.rows, 'rows on disk')
         report.check(len(before) == 2 and all(n <= PARTS_MAX for p in before.values() for n in p), 'at most %d parts in each month, data and index: %s'
                      % (PARTS_MAX, before))
@@ -197,7 +201,7 @@ def main(report, options):
 
         seconds, cpu, rss = force_merge(report, scope, varve, load.dir)
         report.say('varve merge: %.1f s, %.1f CPU-s (%.3f CPU-s a million rows), %.0f MiB at most' % (seconds, cpu, cpu / f['rows'] * 1e6, rss))
-        after, rows = parts(varve, scope, load.dir)
+        after, rows = parts(report, scope, varve, load.dir)
         report.same(rows, truth.rows, 'rows on disk after the forced merge')
         report.same(after, {m: (1, 1) for m in before}, 'a forced merge leaves one part a month')
         verify(report, scope, varve, load.dir, 'after the forced merge')

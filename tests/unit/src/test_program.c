@@ -276,6 +276,7 @@ static void test_life(void **state)
 
     expect_run(f, ARGUMENTS("inspect", f->store), 0, f->out, "stopped cleanly");
     expect_run(f, ARGUMENTS("inspect", f->store, "--json"), 0, f->out, "\"clean\":true");
+    expect_run(f, ARGUMENTS("inspect", f->store, "--json"), 0, f->out, ",\"kinds\":{\"small\":{\"parts\":");
     expect_run(f, ARGUMENTS("inspect", f->store, "0123456789ABCDEF"), 2, f->err, "no part 0123456789ABCDEF");
     expect_run(f, ARGUMENTS("verify", f->store), 0, f->out, "0 damaged");
     expect_run(f, ARGUMENTS("export", f->store, "{a=\"b\"}", "--start", "0", "--end", "now"), 0, f->out, "");

@@ -99,13 +99,21 @@ static void test_all_names(void **unused)
     reason_add(&c->dropped, reason_index(&c->dropped, "too_old"), 4);
     struct intake_totals totals = {0};
     intake_totals_collect(&totals, &counters);
-    struct storage_month_stats months[] = {{.month = "2026_10", .small = {1, 2, 3}},
-                                           {.month = "2026_11", .index = {4, 5, 6}}};
+    struct storage_month_stats months[] = {
+        {.month = "2026_10", .inmemory = {7, 8, 9}, .small = {1, 2, 3}, .big = {10, 11, 12}},
+        {.month = "2026_11", .index = {4, 5, 6}}};
     struct storage_stats storage = {.months = months,
                                     .months_count = 2,
                                     .series_known = 9,
                                     .commit_age_seconds = 0.25,
-                                    .merges = {{.kind = "small", .active = 1}, {.kind = "big"}}};
+                                    .merges = {{.kind = "small", .active = 1},
+                                               {.kind = "big",
+                                                .total = 13,
+                                                .rows_total = 14,
+                                                .bytes_read_total = 15,
+                                                .bytes_written_total = 16}},
+                                    .write_amplification = 2.5,
+                                    .parts_waiting = 17};
     struct storage_merge_progress forced_merge = {.running = true, .month = "2026_10", .rows_done = 3};
     struct reject_log_stats rejects = {.size_bytes = 77};
     struct self_metrics m = {.intake = &totals,
@@ -133,6 +141,19 @@ static void test_all_names(void **unused)
         "\nvarve_parts{month=\"2026_11\",kind=\"index\"} 4\n",
         "\nvarve_rows{month=\"2026_10\",kind=\"small\"} 2\n",
         "\nvarve_merges_active{kind=\"small\"} 1\nvarve_merges_active{kind=\"big\"} 0\n",
+        "\nvarve_parts{month=\"2026_10\",kind=\"inmemory\"} 7\n",
+        "\nvarve_rows{month=\"2026_10\",kind=\"inmemory\"} 8\n",
+        "\nvarve_part_bytes{month=\"2026_10\",kind=\"inmemory\"} 9\n",
+        "\nvarve_parts{month=\"2026_10\",kind=\"big\"} 10\n",
+        "\nvarve_rows{month=\"2026_10\",kind=\"big\"} 11\n",
+        "\nvarve_part_bytes{month=\"2026_10\",kind=\"big\"} 12\n",
+        "\nvarve_index_items{month=\"2026_11\"} 5\n",
+        "\nvarve_merges_total{kind=\"big\"} 13\n",
+        "\nvarve_merged_rows_total{kind=\"big\"} 14\n",
+        "\nvarve_merge_read_bytes_total{kind=\"big\"} 15\n",
+        "\nvarve_merge_written_bytes_total{kind=\"big\"} 16\n",
+        "\nvarve_write_amplification 2.5\n",
+        "\nvarve_merge_parts_waiting 17\n",
         "\nvarve_forced_merge_running{month=\"2026_10\"} 1\n",
         "\nvarve_forced_merge_rows_done 3\n",
         "\nvarve_intake_paused{reason=\"disk\"} 0\nvarve_intake_paused{reason=\"memory\"} 1\n",

@@ -13,6 +13,7 @@
 #include "src/base/cleanup.h"
 #include "src/base/clock.h"
 #include "storage/search/inspect.h"
+#include "tests/doubles/slow_fs.h"
 #include "tests/doubles/temp_dir.h"
 #include "tests/unit/storage/store/store_fixture.h"
 
@@ -77,6 +78,49 @@ static void a_stopped_store_shows_its_parts_and_positions(void **state)
     assert_int_equal(rows[0], 60 * SERIES);
     assert_int_equal(rows[1], 40 * SERIES);
     assert_true(items > 0);
+    inspection_release(&in);
+    temp_dir_remove(dir);
+}
+
+static void what_waits_for_merges_is_told(void **state)
+{
+    (void)state;
+    enum { COMMITS = 10 };
+    char *dir = TEMP_DIR();
+    struct slow_fs fs;
+    slow_fs_init(&fs, NULL);
+    atomic_store(&fs.free_bytes, 100); /* no merge has the space */
+    struct storage *st = open_store(dir, &fs.fs, NULL);
+    struct storage_writer *w = storage_writer_new(st);
+    for (uint64_t n = 0; n < COMMITS; n++) {
+        put_messages(w, n * 5, n * 5 + 5, SERIES);
+        assert_int_equal(storage_flush(st, 10000, NULL), 0);
+    }
+    storage_writer_free(w);
+    assert_int_equal(storage_close(st, NULL), 0);
+    struct inspection in;
+    assert_int_equal(inspection_open(&in, dir, NULL), 0);
+    struct inspected_kind small = inspection_sum(&in, "2026_10", PLACE_SMALL);
+    assert_int_equal(small.parts, COMMITS);
+    assert_int_equal(small.rows, COMMITS * 5 * SERIES);
+    assert_int_equal(small.blocks, COMMITS * SERIES);
+    assert_true(small.bytes > 0);
+    assert_int_equal(small.unlisted, 0);
+    assert_in_range(small.merge_waits, 8, COMMITS);
+    struct inspected_kind all = inspection_sum(&in, NULL, PLACE_SMALL);
+    assert_memory_equal(&all, &small, sizeof all);
+    assert_int_equal(inspection_sum(&in, "2026_11", PLACE_SMALL).parts, 0);
+    assert_int_equal(inspection_sum(&in, NULL, PLACE_BIG).parts, 0);
+    assert_true(inspection_sum(&in, NULL, PLACE_INDEX).rows > 0);
+    inspection_release(&in);
+
+    st = open_store(dir, NULL, NULL);
+    assert_true(storage_force_merge(st, "", NULL) > 0);
+    assert_int_equal(storage_close(st, NULL), 0);
+    assert_int_equal(inspection_open(&in, dir, NULL), 0);
+    small = inspection_sum(&in, NULL, PLACE_SMALL);
+    assert_int_equal(small.parts, 1);
+    assert_int_equal(small.merge_waits, 0);
     inspection_release(&in);
     temp_dir_remove(dir);
 }
@@ -220,6 +264,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_stopped_store_shows_its_parts_and_positions),
+        cmocka_unit_test(what_waits_for_merges_is_told),
         cmocka_unit_test(a_running_store_is_busy),
         cmocka_unit_test(an_unclean_store_is_read_through_its_journal),
         cmocka_unit_test(verify_finds_a_flipped_byte_in_every_file),
