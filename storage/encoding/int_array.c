@@ -10,13 +10,16 @@
 #include "storage/encoding/zstd_codec.h"
 
 /* From this raw size on compression is tried; it's kept if it saves a tenth. */
-#define COMPRESS_BYTES_MIN 128
-#define LIGHT_LEVEL        1
-#define TRIAL_INTERVAL_MIN 8 /* arrays */
-#define TRIAL_INTERVAL_MAX 64
-#define LIGHT_EXCESS_MAX   1.002 /* how much larger its frame may be */
-#define MARGIN_MIN         1.01
-#define UNSURE_SHARE_MAX   4 /* one in so many arrays may have to be compressed both ways */
+#define COMPRESS_BYTES_MIN   128
+#define LIGHT_LEVEL          1
+#define TRIAL_INTERVAL_MIN   8 /* arrays */
+#define TRIAL_INTERVAL_MAX   128
+#define TRIAL_INTERVAL_HEAVY 16
+#define TRIAL_MEMORY         0.9   /* what a trial still counts for after the next */
+#define LIGHT_EXCESS_MAX     0.05  /* by which part of its size a frame may be larger */
+#define EXCESS_SHARE_MAX     0.002 /* and all arrays together */
+#define MARGIN_MIN           1.01
+#define UNSURE_SHARE_MAX     4 /* one in so many arrays may have to be compressed both ways */
 
 static int zstd_level(size_t n)
 {
@@ -58,22 +61,45 @@ static bool is_worth_it(size_t frame_size, size_t raw_size)
 void int_array_effort_restart(struct int_array_effort *effort)
 {
     effort->interval = TRIAL_INTERVAL_MIN;
-    if (effort->since_trial >= TRIAL_INTERVAL_MIN)
+    if (effort->since_trial >= TRIAL_INTERVAL_MIN) {
         effort->until_trial = 0;
+        effort->light_bytes = effort->bytes = 0;
+    }
+}
+
+/* By which part the light frames of such arrays are larger; 0 if they aren't. */
+static double light_excess(const struct int_array_effort *effort)
+{
+    double excess = effort->light_bytes / effort->bytes - 1;
+    return excess > 0 ? excess : 0;
+}
+
+/* Whether the next array may be compressed lightly. */
+static bool is_light_enough(const struct int_array_effort *effort)
+{
+    double excess = light_excess(effort);
+    return excess == 0 ||
+           (excess <= LIGHT_EXCESS_MAX &&
+            effort->excess + excess * (double)effort->last_size <= EXCESS_SHARE_MAX * effort->written);
 }
 
 static void judge_trial(struct int_array_effort *effort, size_t light_size, size_t size)
 {
     double gain = (double)light_size / (double)size;
-    effort->light = gain <= LIGHT_EXCESS_MAX;
     effort->larger = (gain < 1 ? 1 / gain : 1) * MARGIN_MIN;
     effort->smaller = (gain > 1 ? gain : 1) * MARGIN_MIN;
-    effort->interval = effort->interval < TRIAL_INTERVAL_MIN   ? TRIAL_INTERVAL_MIN
-                       : effort->interval < TRIAL_INTERVAL_MAX ? effort->interval * 2
-                                                               : TRIAL_INTERVAL_MAX;
+    /* Single arrays differ by some hundredths either way: what counts is the last ten or so together. */
+    effort->light_bytes = effort->light_bytes * TRIAL_MEMORY + (double)light_size;
+    effort->bytes = effort->bytes * TRIAL_MEMORY + (double)size;
+    effort->last_size = size;
+    /* A trial costs little more than what's done without one when it's not the light way. */
+    unsigned longest = is_light_enough(effort) ? TRIAL_INTERVAL_MAX : TRIAL_INTERVAL_HEAVY;
+    unsigned interval = effort->interval < TRIAL_INTERVAL_MIN ? TRIAL_INTERVAL_MIN : effort->interval * 2;
+    effort->interval = interval < longest ? interval : longest;
     effort->until_trial = effort->interval;
     effort->since_trial = 0;
     effort->unsure = 0;
+    effort->is_doubtful = false;
 }
 
 /* Whether VictoriaMetrics' frame would certainly be kept, or certainly not, just as the light one. */
@@ -93,13 +119,15 @@ static size_t compress(uint8_t *frame, size_t bound, const uint8_t *raw, size_t 
     effort->until_trial -= !trial;
     effort->since_trial++;
     size_t light_size = 0;
-    if (trial || effort->light) {
+    if (trial || (!effort->is_doubtful && is_light_enough(effort))) {
         light_size = zstd_compress_into(frame, bound, raw, raw_size, LIGHT_LEVEL);
         /* Near the limit the decision must be the one that VictoriaMetrics' level leads to. */
-        if (!trial && is_decided(effort, light_size, raw_size))
+        if (!trial && is_decided(effort, light_size, raw_size)) {
+            effort->excess +=
+                is_worth_it(light_size, raw_size) ? light_excess(effort) * (double)light_size : 0;
             return light_size;
-        if (++effort->unsure > effort->interval / UNSURE_SHARE_MAX)
-            effort->light = false; /* until the next trial: not both too often */
+        }
+        effort->is_doubtful = ++effort->unsure > effort->interval / UNSURE_SHARE_MAX;
     }
     size_t size = zstd_compress_into(frame, bound, raw, raw_size, level);
     if (trial)
@@ -149,7 +177,9 @@ void int_array_encode(struct buffer *dst, const int64_t *a, size_t n, uint8_t *r
 void int_array_encode_lightly(struct buffer *dst, const int64_t *a, size_t n, struct int_array_effort *effort,
                               uint8_t *ret_type, int64_t *ret_first)
 {
+    size_t before = dst->len;
     encode(dst, a, n, effort, ret_type, ret_first);
+    effort->written += (double)(dst->len - before);
 }
 
 static int tail_or_short(struct error *reterr, const uint8_t *p)

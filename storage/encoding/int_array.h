@@ -40,16 +40,19 @@ void int_array_encode(struct buffer *dst, const int64_t *a, size_t n, uint8_t *r
 struct int_array_effort {
     unsigned until_trial, since_trial, interval; /* arrays between trials of both ways */
     unsigned unsure;                             /* arrays compressed both ways since the trial */
-    bool light;
-    double larger, smaller; /* by which factor VictoriaMetrics' frame might be that */
+    bool is_doubtful;          /* too many of them: not the light way until the next trial */
+    double light_bytes, bytes; /* of the last trials' frames */
+    size_t last_size;          /* of the last trial's frame by VictoriaMetrics' level */
+    double larger, smaller;    /* by which factor VictoriaMetrics' frame might be that */
+    double written, excess;    /* bytes of all arrays; of them, those that it'd have saved */
 };
 
 /* Arrays of another kind come now, such as those of another metric. */
 void int_array_effort_restart(struct int_array_effort *effort);
 
-/* The same type, first item and bytes after decompression, but in the long run at most some thousandths
- * larger and cheaper to make: the lightest compression is taken where a trial, every so many arrays, shows
- * that VictoriaMetrics' level gains nothing over it. */
+/* The same type, first item and bytes after decompression, but all arrays together at most some thousandths
+ * larger, and cheaper to make: the lightest compression is taken where a trial, every so many arrays, shows
+ * that VictoriaMetrics' level gains nothing over it, or so little that it doesn't count among all bytes. */
 void int_array_encode_lightly(struct buffer *dst, const int64_t *a, size_t n, struct int_array_effort *effort,
                               uint8_t *ret_type, int64_t *ret_first);
 
