@@ -7,6 +7,7 @@
  * VARVE_SEED=N repeats a run, as far as threads can be repeated; VARVE_ROUNDS=N makes more of it.
  */
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -87,7 +88,8 @@ struct told {
     _Atomic uint64_t kept_from;
     struct kept_snapshot snapshots[SNAPSHOTS_MAX];
     atomic_size_t snapshots_count;
-    _Atomic uint64_t commits, merges, deletes, months_dropped, forced_merges, discards, full;
+    _Atomic uint64_t commits, merges, deletes, months_dropped, forced_merges, discards, full,
+        killed_at_points;
 };
 
 struct run {
@@ -481,14 +483,28 @@ static void check(const char *dir, struct told *told)
     check_snapshots(dir, told);
 }
 
-/* A run in a child; how it ended. */
-static int run_once(const char *dir, struct told *told, enum fault_kind kind, long at, uint32_t seed)
+#ifdef VARVE_FAULT_POINTS
+/* Each step of a commit, a merge, a snapshot, retention, the index, a recovery and a stop. */
+static const char *const points[] = {
+    "commit.before_record", "commit.recorded",   "publish.parts_json",   "publish.index", "commit.published",
+    "commit.acknowledged",  "index.built",       "merge.selected",       "merge.begun",   "merge.built",
+    "merge.synced",         "merge.listed",      "merge.source_removed", "merge.done",    "snapshot.part",
+    "snapshot.made",        "snapshot.unlisted", "drop.closed",          "drop.moved",    "stale.unlisted",
+    "recover.moved",        "recover.listed",    "recover.checkpoint",   "close.folded"};
+enum { POINTS_COUNT = sizeof points / sizeof *points };
+#endif
+
+/* A run in a child. point: where it's killed, if it gets there; NULL: at an operation. */
+static void run_once(const char *dir, struct told *told, enum fault_kind kind, long at, const char *point,
+                     uint32_t seed)
 {
     pid_t pid = fork();
     assert_true(pid >= 0);
     if (pid == 0) {
         struct fault_fs f;
-        fault_fs_init(&f, kind, at);
+        if (point)
+            setenv("VARVE_FAULT_POINT", point, 1);
+        fault_fs_init(&f, point ? FAULT_NONE : kind, at);
         if (kind == FAULT_FULL_FOR) {
             f.length = 40;
             f.exit_after = 400;
@@ -497,9 +513,10 @@ static int run_once(const char *dir, struct told *told, enum fault_kind kind, lo
     }
     int status;
     assert_int_equal(waitpid(pid, &status, 0), pid);
-    if (!WIFEXITED(status) || (WEXITSTATUS(status) != 0 && WEXITSTATUS(status) != 137))
+    bool killed = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL && point;
+    if (!killed && (!WIFEXITED(status) || (WEXITSTATUS(status) != 0 && WEXITSTATUS(status) != 137)))
         fail_msg("the run ended with status %#x", status);
-    return WEXITSTATUS(status);
+    told->killed_at_points += killed;
 }
 
 static void one_store(uint32_t seed, struct told *sums)
@@ -511,11 +528,18 @@ static void one_store(uint32_t seed, struct told *sums)
     told->now_ms = T0;
     for (unsigned i = 0; i <= KILLS; i++) {
         long at = 1 + (long)(next_random(&random) % OPERATIONS_MAX);
-        enum fault_kind kind = i == KILLS                      ? FAULT_NONE
-                               : next_random(&random) % 4 == 0 ? FAULT_FULL_FOR
-                                                               : FAULT_EXIT;
-        print_message("  seed %u, run %u: kind %d at operation %ld\n", seed, i, (int)kind, at);
-        (void)run_once(dir, told, kind, at, next_random(&random) | 1);
+        enum fault_kind kind = next_random(&random) % 4 == 0 ? FAULT_FULL_FOR : FAULT_EXIT;
+        char point[64] = "";
+#ifdef VARVE_FAULT_POINTS
+        if (i == 1 || i == 2) /* all of them, in turn */
+            snprintf(point, sizeof point, "%s:%u", points[(2 * seed + i) % POINTS_COUNT],
+                     1 + next_random(&random) % 3);
+#endif
+        if (i == KILLS)
+            kind = FAULT_NONE;
+        print_message("  seed %u, run %u: kind %d at operation %ld%s%s\n", seed, i, (int)kind, at,
+                      *point ? ", no, at " : "", point);
+        run_once(dir, told, kind, at, *point ? point : NULL, next_random(&random) | 1);
         check(dir, told);
     }
     uint64_t parts;
@@ -527,6 +551,7 @@ static void one_store(uint32_t seed, struct told *sums)
     sums->forced_merges += told->forced_merges;
     sums->discards += told->discards;
     sums->full += told->full;
+    sums->killed_at_points += told->killed_at_points;
     sums->snapshots_count += told->snapshots_count;
     munmap(told, sizeof *told);
     temp_dir_remove(dir);
@@ -543,11 +568,11 @@ static void killed_while_all_goes_on(void **state)
         one_store(seed + i, &sums);
     print_message(
         "runs that weren't killed: %llu commits, %llu merges, %llu forced ones, %llu months dropped\n"
-        "all: %llu deletes, %zu snapshots, %llu discards, %llu times full\n",
+        "all: %llu deletes, %zu snapshots, %llu discards, %llu times full, %llu killed at points\n",
         (unsigned long long)sums.commits, (unsigned long long)sums.merges,
         (unsigned long long)sums.forced_merges, (unsigned long long)sums.months_dropped,
         (unsigned long long)sums.deletes, sums.snapshots_count, (unsigned long long)sums.discards,
-        (unsigned long long)sums.full);
+        (unsigned long long)sums.full, (unsigned long long)sums.killed_at_points);
     assert_true(sums.merges > 0 && sums.forced_merges > 0 && sums.deletes > 0 && sums.snapshots_count > 0);
 }
 
