@@ -90,12 +90,12 @@ static int drop_months(struct storage *st, int64_t deadline, struct error *reter
         bool idle = part_set_retire(&pt->data);
         idle &= part_set_retire(&pt->index);
         int r = ERR_BUSY;
-        mutex_lock(&st->table.env.removal_lock);
+        removals_hold(&st->table.env.removals);
         if (idle && storage_take_turn(st, TURN_TIMEOUT_MS)) {
             r = drop_month(st, pt, reterr);
             storage_end_turn(st);
         }
-        mutex_unlock(&st->table.env.removal_lock);
+        removals_resume(&st->table.env.removals, st->table.env.fs);
         delete_dropped(st);
         result = r < 0 ? r : result;
     }

@@ -279,7 +279,7 @@ int storage_snapshot_create(struct storage *st, int64_t timeout_ms, char ret_nam
     if (r < 0)
         return r;
     /* Parts that are merged away keep their names until the links are made. */
-    mutex_lock(&st->table.env.removal_lock);
+    removals_hold(&st->table.env.removals);
     int64_t left = until - clock_monotonic_ms();
     if (!storage_take_turn(st, timeout_ms < 0 ? -1 : left > 0 ? left : 0)) {
         r = error_set(reterr, ERR_CANCELLED, "a commit is under way; try again");
@@ -294,7 +294,7 @@ int storage_snapshot_create(struct storage *st, int64_t timeout_ms, char ret_nam
         new_name(st, ret_name);
         r = make(st, &pinned, ret_name, reterr);
     }
-    mutex_unlock(&st->table.env.removal_lock);
+    removals_resume(&st->table.env.removals, st->table.env.fs);
     pinned_release(&pinned);
     return r;
 }
@@ -336,7 +336,7 @@ int storage_snapshot_delete(struct storage *st, const char *name, struct error *
     if (!snapshot_name_is_valid(name) || !fs_is_dir(listed))
         return error_set(reterr, ERR_NOT_FOUND, "cannot find snapshot \"%.64s\"", name);
     /* First it's not listed any more, so that a crash leaves no half of it to start from. */
-    mutex_lock(&st->table.env.removal_lock);
+    removals_hold(&st->table.env.removals);
     int r = fs->ops->rename(fs, listed, unlisted, reterr);
     if (r == 0)
         r = fs->ops->sync_dir(fs, snapshots, reterr);
@@ -345,7 +345,7 @@ int storage_snapshot_delete(struct storage *st, const char *name, struct error *
         r = remove_places(fs, st->root, name, reterr);
     if (r == 0)
         r = fs_remove_tree(fs, unlisted, reterr);
-    mutex_unlock(&st->table.env.removal_lock);
+    removals_resume(&st->table.env.removals, st->table.env.fs);
     return r;
 }
 

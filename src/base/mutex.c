@@ -66,6 +66,16 @@ void mutex_lock(struct mutex *m) TS_ATTR(no_thread_safety_analysis)
     must(pthread_mutex_lock(&m->native), "pthread_mutex_lock");
 }
 
+bool mutex_trylock(struct mutex *m) TS_ATTR(no_thread_safety_analysis)
+{
+    int r = pthread_mutex_trylock(&m->native);
+    if (r == EBUSY)
+        return false;
+    must(r, "pthread_mutex_trylock");
+    rank_push(m->rank);
+    return true;
+}
+
 void mutex_unlock(struct mutex *m) TS_ATTR(no_thread_safety_analysis)
 {
     must(pthread_mutex_unlock(&m->native), "pthread_mutex_unlock");

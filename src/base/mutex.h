@@ -56,6 +56,8 @@ struct cond {
 void mutex_init(struct mutex *m, enum lock_rank rank);
 void mutex_destroy(struct mutex *m);
 void mutex_lock(struct mutex *m) TS_ATTR(acquire_capability(*m));
+/* False at once if somebody has it. */
+bool mutex_trylock(struct mutex *m) TS_ATTR(try_acquire_capability(true, *m));
 void mutex_unlock(struct mutex *m) TS_ATTR(release_capability(*m));
 
 void cond_init(struct cond *c);

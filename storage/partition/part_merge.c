@@ -134,17 +134,15 @@ static int swap_parts(const struct merge_task *task, struct part *merged, struct
     return r;
 }
 
+/* Not listed any more: what stays is deleted at the next open. */
 static void remove_dirs(struct partition *pt, const struct part_list *parts)
 {
-    mutex_lock(&pt->env->removal_lock);
     for (size_t i = 0; i < parts->count; i++) {
         _cleanup_free_ char *dir = partition_dir(pt, parts->parts[i]->place);
         _cleanup_free_ char *path = xasprintf("%s/%s", dir, parts->parts[i]->name);
-        /* Not listed any more: what stays is deleted at the next open. */
-        (void)fs_remove_tree(pt->env->fs, path, NULL);
-        FAULT_POINT("merge.source_removed");
+        removals_add(&pt->env->removals, path);
     }
-    mutex_unlock(&pt->env->removal_lock);
+    removals_run(&pt->env->removals, pt->env->fs);
 }
 
 /* Whether the parts.json that is there names this part: replacing it may fail after its rename. True if that

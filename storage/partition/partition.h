@@ -18,6 +18,7 @@
 #include "storage/partition/month.h"
 #include "storage/partition/part_set.h"
 #include "storage/partition/parts_json.h"
+#include "storage/partition/removals.h"
 #include "storage/series/index_rows.h"
 
 enum merge_kind {
@@ -62,9 +63,7 @@ struct partition_env {
         _Atomic uint64_t parts;            /* whole, without a merge */
         _Atomic uint64_t months;
     } removed;
-    /* RANK_REMOVAL: held while directories of parts leave data/, and while a snapshot links what is in them.
-     */
-    struct mutex removal_lock;
+    struct removals removals; /* of parts that were merged away */
 };
 
 struct partition {

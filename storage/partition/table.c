@@ -9,7 +9,7 @@ void table_init(struct table *tb)
 {
     *tb = (struct table){0};
     mutex_init(&tb->lock, RANK_TABLE);
-    mutex_init(&tb->env.removal_lock, RANK_REMOVAL);
+    removals_init(&tb->env.removals);
 }
 
 void table_release(struct table *tb)
@@ -21,7 +21,7 @@ void table_release(struct table *tb)
         partition_free(tb->removed[i]);
     free(tb->removed);
     mutex_destroy(&tb->lock);
-    mutex_destroy(&tb->env.removal_lock);
+    removals_release(&tb->env.removals);
 }
 
 struct partition *create_partition(struct table *tb, int64_t timestamp_ms)

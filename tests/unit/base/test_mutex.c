@@ -57,6 +57,31 @@ static void excludes_and_wakes(void **state)
     mutex_destroy(&s.lock);
 }
 
+static void try_takes_it(void *arg)
+{
+    struct shared *s = arg;
+    s->go = mutex_trylock(&s->lock);
+    if (s->go)
+        mutex_unlock(&s->lock);
+}
+
+static void trying_does_not_wait(void **state)
+{
+    (void)state;
+    struct shared s = {0};
+    struct thread thread = {0};
+    mutex_init(&s.lock, RANK_LEAF);
+    mutex_lock(&s.lock);
+    thread_start(&thread, "try", try_takes_it, &s);
+    thread_join(&thread);
+    assert_false(s.go);
+    mutex_unlock(&s.lock);
+    thread_start(&thread, "try", try_takes_it, &s);
+    thread_join(&thread);
+    assert_true(s.go);
+    mutex_destroy(&s.lock);
+}
+
 static void waits_no_longer_than_told(void **state)
 {
     (void)state;
@@ -116,6 +141,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(excludes_and_wakes),
+        cmocka_unit_test(trying_does_not_wait),
         cmocka_unit_test(waits_no_longer_than_told),
 #ifdef VARVE_CHECK_LOCKS
         cmocka_unit_test(wrong_order_stops_the_program),

@@ -13,8 +13,10 @@
 #include <cmocka.h>
 
 #include "src/base/alloc.h"
+#include "src/base/cleanup.h"
 #include "src/base/clock.h"
 #include "storage/snapshot.h"
+#include "storage/storage_impl.h"
 #include "tests/doubles/fault_fs.h"
 #include "tests/doubles/temp_dir.h"
 #include "tests/unit/storage/store/store_fixture.h"
@@ -167,6 +169,41 @@ static void merges_go_on(void **state)
     temp_dir_remove(dir);
 }
 
+static size_t count_dirs(const char *dir)
+{
+    struct fs_list list;
+    size_t count = 0;
+    assert_int_equal(fs_list_dir(&list, dir, NULL), 0);
+    for (size_t i = 0; i < list.count; i++) {
+        _cleanup_free_ char *path = xasprintf("%s/%s", dir, list.names[i]);
+        count += fs_is_dir(path);
+    }
+    fs_list_release(&list);
+    return count;
+}
+
+/* While a snapshot makes its links, merges end as ever; what they leave goes after it. */
+static void merges_do_not_wait_for_one(void **state)
+{
+    (void)state;
+    char *dir = TEMP_DIR();
+    struct storage *st = open_store(dir, NULL, NULL);
+    struct storage_writer *w = storage_writer_new(st);
+    for (uint64_t i = 0; i < 3; i++) {
+        put_messages(w, i * 2, i * 2 + 2, SERIES);
+        assert_int_equal(storage_flush(st, 5000, NULL), 0);
+    }
+    _cleanup_free_ char *month = xasprintf("%s/data/small/2026_10", dir);
+    removals_hold(&st->table.env.removals);
+    assert_int_equal(storage_force_merge(st, "", NULL), 1);
+    assert_int_equal(count_dirs(month), 4);
+    removals_resume(&st->table.env.removals, st->table.env.fs);
+    assert_int_equal(count_dirs(month), 1);
+    storage_writer_free(w);
+    assert_int_equal(storage_close(st, NULL), 0);
+    temp_dir_remove(dir);
+}
+
 /* --- the disk fails, or the process ends, at every operation --- */
 
 static int make_and_delete(const char *dir, struct fault_fs *f, enum fault_kind kind, long at)
@@ -264,6 +301,7 @@ int main(void)
         cmocka_unit_test(names_that_are_no_snapshots_are_refused),
         cmocka_unit_test(an_empty_store_has_one_too),
         cmocka_unit_test(merges_go_on),
+        cmocka_unit_test(merges_do_not_wait_for_one),
         cmocka_unit_test(killed_at_every_operation),
         cmocka_unit_test(every_operation_fails),
     };
