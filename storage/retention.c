@@ -151,8 +151,11 @@ void storage_final_dedup(struct storage *st)
         if (partitions[i]->month.min_ms == current.min_ms)
             continue;
         part_set_pin(&partitions[i]->data, &parts, is_deduped_less, &interval);
-        if (parts.count) /* too little space: in an hour, then */
-            (void)storage_force_merge_start(st, partitions[i]->month.name, NULL);
+        struct error error = {0};
+        /* Too little space: in an hour, then. */
+        if (parts.count && storage_force_merge_start(st, partitions[i]->month.name, &error) < 0 &&
+            st->hooks.force_merge_failed)
+            st->hooks.force_merge_failed(st->hooks.context, &error);
         part_list_release(&parts);
     }
     free(partitions);

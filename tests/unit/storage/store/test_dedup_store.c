@@ -10,6 +10,7 @@
 
 #include "src/base/clock.h"
 #include "storage/storage_impl.h"
+#include "tests/doubles/slow_fs.h"
 #include "tests/doubles/temp_dir.h"
 #include "tests/unit/storage/store/store_fixture.h"
 
@@ -17,10 +18,13 @@
 #define INTERVAL (10 * SECOND_MS)
 #define WAIT_MS  INT64_C(20000)
 
-static struct storage *open_with(const char *dir, int64_t dedup_interval_ms)
+static struct storage *open_on(const char *dir, const struct fs *fs, int64_t dedup_interval_ms,
+                               struct storage_hooks hooks)
 {
     const struct storage_options options = {
         .path = dir,
+        .fs = fs,
+        .hooks = hooks,
         .retention_ms = 400 * DAY_MS,
         .dedup_interval_ms = dedup_interval_ms,
         .flush_interval_ms = 3600 * SECOND_MS,
@@ -29,6 +33,11 @@ static struct storage *open_with(const char *dir, int64_t dedup_interval_ms)
     struct storage *st;
     assert_int_equal(storage_open(&st, &options, NULL), 0);
     return st;
+}
+
+static struct storage *open_with(const char *dir, int64_t dedup_interval_ms)
+{
+    return open_on(dir, NULL, dedup_interval_ms, (struct storage_hooks){0});
 }
 
 /* Messages of [from, to), in a commit. */
@@ -139,6 +148,30 @@ static void months_are_deduped_finally(void **state)
     temp_dir_remove(dir);
 }
 
+static void keep_code(void *context, const struct error *error)
+{
+    *(int *)context = error->code;
+}
+
+static void a_month_without_room_for_that_is_told(void **state)
+{
+    (void)state;
+    char *dir = TEMP_DIR();
+    struct storage *st = open_with(dir, 0);
+    commit(st, 0, 60);
+    assert_int_equal(storage_close(st, NULL), 0);
+    struct slow_fs fs;
+    slow_fs_init(&fs, NULL);
+    atomic_store(&fs.free_bytes, 10);
+    int code = 0;
+    st = open_on(dir, &fs.fs, INTERVAL,
+                 (struct storage_hooks){.context = &code, .force_merge_failed = keep_code});
+    storage_final_dedup(st);
+    assert_int_equal(code, ERR_FULL);
+    assert_int_equal(storage_close(st, NULL), 0);
+    temp_dir_remove(dir);
+}
+
 static int set_up(void **state)
 {
     (void)state;
@@ -151,6 +184,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_flush_dedups_its_rows_and_says_so),
         cmocka_unit_test(months_are_deduped_finally),
+        cmocka_unit_test(a_month_without_room_for_that_is_told),
     };
     return cmocka_run_group_tests(tests, set_up, NULL);
 }
