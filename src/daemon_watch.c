@@ -56,7 +56,9 @@ static void log_changes(struct daemon *d)
     } texts[] = {
         {INTAKE_PAUSE_DISK, "intake waits: the disk has less than storage.min_free_disk free, or is full",
          "intake goes on: the disk has room again"},
-        {INTAKE_PAUSE_MEMORY, "intake waits: memory reaches storage.memory_limit",
+        {INTAKE_PAUSE_MEMORY,
+         "intake waits: memory reaches storage.memory_limit; if that lasts, it's the series known in memory "
+         "(varve_series_active): raise the limit, or restart, which keeps those of the last days only",
          "intake goes on: memory is below storage.memory_limit again"},
         {INTAKE_PAUSE_CLOCK,
          "intake and retention wait: the clock can't be right, by the time of the store's last commit; have "

@@ -3,9 +3,11 @@
  * stock server starts from a copy of, and which vmbackup takes.
  *
  *   ROOT/snapshots/NAME/data/{small,big,indexdb}   symlinks to
- *   ROOT/data/{small,big,indexdb}/snapshots/NAME   YYYY_MM/PART/, hard links to the parts' files, and
- * parts.json ROOT/snapshots/NAME/metadata/                  copied ROOT/snapshots/NAME/varve/checkpoint the
- * store's id and the positions of that commit: a Varve that starts from a copy reads on from there
+ *   ROOT/data/{small,big,indexdb}/snapshots/NAME   parts.json and YYYY_MM/PART/, hard links to the files
+ *   ROOT/snapshots/NAME/metadata/                  copied
+ *   ROOT/snapshots/NAME/varve/checkpoint           the store's id and the positions of that commit: a Varve
+ *                                                  that starts from a copy reads on from there
+ *
  * ROOT/snapshots/NAME appears last, by rename, so that a half-made snapshot is never listed. What a crash
  * leaves of one is removed at the next open.
  */

@@ -19,8 +19,6 @@
  */
 #define STREAMED_BYTES_MIN (UINT64_C(64) << 20)
 
-/* 1: dir holds the merged part; 0: nothing was left of the sources; or an error, and dir may need removing.
- */
 static bool is_published(const struct part *p, void *arg)
 {
     (void)arg;
@@ -49,6 +47,8 @@ static bool is_deleted(uint64_t metric_id, void *arg)
     return metric_id_set_has(arg, metric_id);
 }
 
+/* 1: dir holds the merged part; 0: nothing was left of the sources; or an error, and dir may need
+ * removing. */
 static int merge_rows(const struct merge_task *task, const char *dir, struct error *reterr)
 {
     struct partition_env *env = task->pt->env;

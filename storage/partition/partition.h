@@ -3,9 +3,10 @@
  * (lib/storage/partition.go, and the partition index of v1.133+).
  *
  *   partition_add_inmemory_part      rows of about a second, sorted
- *   partition_lock_index_rows        where rows of new series go; partition_flush_index_rows makes them
- * searchable partition_flush_inmemory_parts   a cut's parts -> staged file parts (part_flush.c)
- *   partition_merge_parts      file parts -> larger ones (merge_select.c, part_merge.c)
+ *   partition_lock_index_rows        where rows of new series go
+ *   partition_flush_index_rows       makes them searchable
+ *   partition_flush_inmemory_parts   a cut's parts -> staged file parts (part_flush.c)
+ *   partition_merge_parts            file parts -> larger ones (merge_select.c, part_merge.c)
  */
 #ifndef VARVE_STORAGE_PARTITION_PARTITION_H
 #define VARVE_STORAGE_PARTITION_PARTITION_H
