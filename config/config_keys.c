@@ -110,11 +110,10 @@ static const struct config_choice retained_answers[] = {
     END,
 };
 
-/* QoS 2 waits for exactly-once over MQTT. */
 static const struct config_choice qos_levels[] = {
     {"0", 0, true},
     {"1", 1, true},
-    {"2", 2, false},
+    {"2", 2, true},
     END,
 };
 

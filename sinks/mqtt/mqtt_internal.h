@@ -16,6 +16,7 @@
 
 #include "sinks/mqtt/mqtt_puback.h"
 #include "sinks/mqtt/mqtt_resolve.h"
+#include "sinks/mqtt/mqtt_session.h"
 #include "sinks/mqtt/mqtt_sink.h"
 #include "sinks/mqtt/mqtt_topic.h"
 #include "sinks/mqtt/mqtt_url.h"
@@ -62,7 +63,8 @@ struct mqtt_sink {
 
     const struct spool_fs *spool_fs; /* tests put faults there before start; NULL: the real one */
     struct spool *spool;
-    char *key; /* of positions */
+    struct mqtt_session session; /* from start on, with the spool */
+    char *key;                   /* of positions */
     struct thread connection_thread, commit_thread, reader_thread;
 
     struct mutex lock;
@@ -90,8 +92,8 @@ struct mqtt_sink {
     atomic_bool intake_stopped;
 
     atomic_ullong messages, received, bytes_received, dropped_full, dropped_retained, unmatched, empty,
-        refused, connects, connect_failures, lost_connections, subscriptions_refused, damaged,
-        hand_overs_refused;
+        refused, redelivered, ambiguous, sessions_lost, connects, connect_failures, lost_connections,
+        subscriptions_refused, damaged, hand_overs_refused;
 };
 
 static inline struct mqtt_sink *mqtt_sink_of(struct sink *base)

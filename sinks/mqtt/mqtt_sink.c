@@ -20,6 +20,14 @@ static int start(struct sink *base, struct error *reterr)
     int r = spool_open(&s->spool, &options, reterr);
     if (r < 0)
         return error_prefix(reterr, r, "sink %s", base->name);
+    r = mqtt_session_open(&s->session, s->spool, s->spool_max_bytes, base->name,
+                          mqtt_session_identity(s->client_id, s->url.host, s->url.port, s->url.path), reterr);
+    if (r < 0) {
+        mqtt_session_close(&s->session);
+        spool_close(s->spool);
+        s->spool = NULL;
+        return error_prefix(reterr, r, "sink %s: %s", base->name, s->spool_path);
+    }
     struct spool_stats stats;
     spool_get_stats(s->spool, &stats);
     if (stats.torn_bytes)
@@ -37,14 +45,18 @@ static int start(struct sink *base, struct error *reterr)
     return 0;
 }
 
-static void acknowledge(struct sink *base)
+static void trim(struct mqtt_sink *s, bool is_final)
 {
-    struct mqtt_sink *s = mqtt_sink_of(base);
     struct sink_position p;
     if (s->spool && s->intake->ops->durable_position(s->intake, s->key, (uint32_t)strlen(s->key), &p)) {
         FAULT_POINT("mqtt_before_trim");
-        spool_trim(s->spool, p.next);
+        mqtt_session_trim(&s->session, p.next, is_final);
     }
+}
+
+static void acknowledge(struct sink *base)
+{
+    trim(mqtt_sink_of(base), false);
 }
 
 static void stop_intake(struct sink *base)
@@ -81,7 +93,7 @@ static void stop(struct sink *base)
     spool_wake(s->spool);
     thread_join(&s->commit_thread);
     thread_join(&s->reader_thread);
-    acknowledge(base);
+    trim(s, true);
 }
 
 static void sink_free(struct sink *base)
@@ -95,6 +107,7 @@ static void sink_free(struct sink *base)
         rendered_labels_release(&s->subscriptions[i].rendered);
         free(s->subscriptions[i].filter);
     }
+    mqtt_session_close(&s->session);
     spool_close(s->spool);
     if (s->password)
         explicit_bzero(s->password, strlen(s->password));
