@@ -45,6 +45,7 @@ static int setup(void **state)
     struct world *w = calloc(1, sizeof *w);
     if (spool_world_setup((void **)&w->spool) < 0)
         return -1;
+    w->spool->max_bytes = 1 << 20; /* small segments */
     world_open(w->spool);
     open_session(w, IDENTITY);
     *state = w;
