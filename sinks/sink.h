@@ -84,6 +84,13 @@ struct intake_ops {
     void (*set_position)(struct intake *in, const void *key, uint32_t key_len,
                          const struct sink_position *pos);
 
+    /* Calls visit for each source that has a position accepted. The key is borrowed for the call; visit must
+     * not call back into the intake. */
+    void (*each_position)(struct intake *in,
+                          void (*visit)(void *context, const void *key, uint32_t key_len,
+                                        const struct sink_position *position),
+                          void *context);
+
     /* Cuts, commits, and waits at most timeout_ms for the record to be durable. 0, or ERR_CANCELLED when the
      * time ran out or intake is paused (then nothing is lost; the commit goes on). Not between begin and end.
      */

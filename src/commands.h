@@ -22,6 +22,7 @@ int cmd_check(int argc, char **argv);
 int cmd_inspect(int argc, char **argv);
 int cmd_export(int argc, char **argv);
 int cmd_verify(int argc, char **argv);
+int cmd_offsets(int argc, char **argv);
 int cmd_recover(int argc, char **argv);
 int cmd_version(int argc, char **argv);
 

@@ -304,6 +304,27 @@ static void set_position(struct intake *in, const void *key, uint32_t key_len,
     storage_set_position(of_intake(in)->storage, key, key_len, &p);
 }
 
+struct visit {
+    void (*visit)(void *context, const void *key, uint32_t key_len, const struct sink_position *position);
+    void *context;
+};
+
+static void visit_storage_position(void *context, const void *key, uint32_t key_len,
+                                   const struct storage_position *pos)
+{
+    struct visit *v = context;
+    struct sink_position p = from_storage(pos);
+    v->visit(v->context, key, key_len, &p);
+}
+
+static void each_position(struct intake *in,
+                          void (*visit)(void *context, const void *key, uint32_t key_len,
+                                        const struct sink_position *position),
+                          void *context)
+{
+    storage_each_position(of_intake(in)->storage, visit_storage_position, &(struct visit){visit, context});
+}
+
 /* --- the rest --- */
 
 static int flush(struct intake *in, int64_t timeout_ms, struct error *reterr)
@@ -349,6 +370,7 @@ static const struct intake_ops ops = {
     .position = position,
     .durable_position = durable_position,
     .set_position = set_position,
+    .each_position = each_position,
     .flush = flush,
     .discard = discard,
     .commit_number = commit_number,

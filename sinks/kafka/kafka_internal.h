@@ -71,6 +71,9 @@ struct kafka_selected {
     struct kafka_partition *partition;
 };
 
+/* Where the store knows a partition that has no position under our name and cluster. */
+enum kafka_elsewhere { KAFKA_OTHER_CLUSTER, KAFKA_REMOVED_SINK, KAFKA_ELSEWHERE_COUNT };
+
 struct kafka_consumer {
     struct kafka_sink *sink;
     unsigned index;
@@ -105,6 +108,12 @@ struct kafka_consumer {
     bool pending_said;
     bool rejoin_checked; /* kafka_rebalance.c: once after a start */
 
+    struct { /* kafka_elsewhere.c: found and not said yet */
+        unsigned count;
+        char name[128]; /* one of the other clusters or sinks */
+        char partition[280];
+    } elsewhere[KAFKA_ELSEWHERE_COUNT];
+
     /* kafka_consumer.c, monotonic, 0 for none: since when statistics say that the group's coordinator has
      * another address, and the last time that the client was made anew for it. */
     int64_t coordinator_moved_ms, reopened_ms;
@@ -130,6 +139,8 @@ struct kafka_sink {
     struct sink base;
     struct intake *intake;
     char *node, *brokers, *group;
+    char **sink_names; /* of all sinks of the configuration */
+    size_t sink_names_count;
     char **topics;
     size_t topics_count;
     struct kafka_static_partition *partitions;
@@ -170,7 +181,8 @@ struct kafka_sink {
     unsigned late;        /* clients that nobody waits for, and that aren't destroyed yet */
     bool orphaned;        /* freed by the program: the last of those frees it */
 
-    atomic_ullong messages, tombstones, empty, gap_records, refused, stale;
+    atomic_ullong messages, tombstones, empty, gap_records, refused, stale, group_moved;
+    atomic_ullong begun_known[KAFKA_ELSEWHERE_COUNT]; /* partitions, see kafka_elsewhere.c */
 };
 
 /* kafka_conf.c: the configuration of one consumer, callbacks included. */
@@ -245,6 +257,14 @@ void kafka_on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t err, rd_kafka_topic_
                         void *opaque);
 /* Answers the rebalance that is pending, or tries again in the next turn when no broker answers. */
 void kafka_rebalance_serve(struct kafka_consumer *c);
+
+/* kafka_elsewhere.c */
+/* A partition begins without a position: looks whether the store knows it as another sink's, or another
+ * cluster's. */
+void kafka_elsewhere_note(struct kafka_consumer *c, const struct kafka_partition *p);
+void kafka_elsewhere_clear(struct kafka_consumer *c);
+/* Says what was found since it was cleared. */
+void kafka_elsewhere_report(struct kafka_consumer *c);
 
 /* kafka_lookup.c: questions to the brokers; each waits KAFKA_LOOKUP_MS at most, ERR_IO if there's no answer.
  */

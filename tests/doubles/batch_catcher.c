@@ -185,6 +185,21 @@ static bool durable_position(struct intake *in, const void *key, uint32_t key_le
     return known;
 }
 
+static void each_position(struct intake *in,
+                          void (*visit)(void *context, const void *key, uint32_t key_len,
+                                        const struct sink_position *position),
+                          void *context)
+{
+    struct batch_catcher *c = catcher_of(in);
+    mutex_lock(&c->lock);
+    for (size_t i = 0; i < c->positions_count; i++) {
+        const struct caught_position *p = &c->positions[i];
+        if (p->has_accepted)
+            visit(context, p->key, (uint32_t)strlen(p->key), &p->accepted);
+    }
+    mutex_unlock(&c->lock);
+}
+
 static void set_position(struct intake *in, const void *key, uint32_t key_len,
                          const struct sink_position *pos)
 {
@@ -247,6 +262,7 @@ static const struct intake_ops catcher_ops = {
     .position = position,
     .durable_position = durable_position,
     .set_position = set_position,
+    .each_position = each_position,
     .flush = flush,
     .discard = discard,
     .commit_number = commit_number,

@@ -1,0 +1,4 @@
+#ifndef VARVE_SRC_REJECT_REPLAY_H
+#define VARVE_SRC_REJECT_REPLAY_H
+#define REJECT_REPLAY_KEY "rejects"
+#endif
