@@ -47,9 +47,11 @@ struct kafka_partition {
     struct kafka_fingerprint expected;
 
     /* kafka_check.c: records are dropped while any of these is set. */
+    bool not_there;     /* the library says so; noted in its callback, for kafka_check_serve */
     const char *halted; /* why it stands still until it's assigned anew; NULL: it doesn't */
     bool range_unknown; /* the watermarks are to be asked for */
     bool recreated;     /* ... and then to be restarted as another topic */
+    bool vanished;      /* ... and then to be compared with what was read, once it's there again */
     bool reattach;      /* left out of the assignment once, so that no old record is left in the queue */
     int64_t retry_ms;   /* monotonic: not to be asked for before */
     unsigned refusals;  /* hand-overs refused in a row */
@@ -289,6 +291,8 @@ bool kafka_check_record(struct kafka_consumer *c, struct kafka_partition *p, con
 struct kafka_fingerprint kafka_fingerprint_of_message(const rd_kafka_message_t *m);
 /* An error that the library delivered among the messages. Under the consumer's lock. */
 void kafka_check_error(struct kafka_consumer *c, const rd_kafka_message_t *m);
+/* The library's error about a topic or partition that isn't there, by its text. From its callback. */
+void kafka_check_not_there(struct kafka_consumer *c, const char *reason);
 /* Acts on what was found: leaves partitions out of the assignment, asks for watermarks, restarts, revives. */
 void kafka_check_serve(struct kafka_consumer *c);
 /* reason: static text, the metric's label. Under the consumer's lock. */

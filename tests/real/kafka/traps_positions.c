@@ -275,6 +275,22 @@ static void made_anew_while_running(bool statically)
     assert_int_equal(batch_catcher_count(&a.catcher), 100);
     (void)node_stop(&a);
     node_close(&a);
+
+    o.topic = unique("tme");
+    o.group = unique("gme");
+    o.on_topic_recreated = KAFKA_RECREATED_EARLIEST;
+    kt_create(o.topic, 2, NULL);
+    publish(o.topic, "k", 0, 100, -1);
+    node_open(&a, "a");
+    node_start(&a, &o);
+    assert_true(batch_catcher_wait(&a.catcher, 100, 20000));
+    kt("delete %s", o.topic);
+    clock_sleep_ms(300);
+    kt_create(o.topic, 2, NULL);
+    publish(o.topic, "n", 0, 300, -1);
+    assert_rows_after(&a, 400);
+    (void)node_stop(&a);
+    node_close(&a);
 }
 
 static void a_topic_made_anew_under_a_running_group(void **state)
