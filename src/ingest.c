@@ -236,21 +236,23 @@ static void deliver(struct intake *in, struct intake_worker *w, const struct sam
         reason_add(&w->counters->dropped, reason_index(&w->counters->dropped, "nan"), batch->dropped_nan);
 }
 
-static void reject(struct intake *in, struct intake_worker *w, const char *where, const char *reason,
-                   const void *payload, size_t size, uint64_t full_size)
+static void reject(struct intake *in, struct intake_worker *w, const struct rejected *r)
 {
     struct ingest *ing = of_intake(in);
-    reason_add(&w->counters->rejected, reason_index(&w->counters->rejected, reason), 1);
+    reason_add(&w->counters->rejected, reason_index(&w->counters->rejected, r->reason), 1);
     if (!ing->reject_log)
         return;
     const char *sink_name = w->counters->sink_name;
+    uint32_t kept = r->payload.len < REJECT_PAYLOAD_MAX ? r->payload.len : REJECT_PAYLOAD_MAX;
     struct reject_entry entry = {
-        .time_ms = clock_now_ms(),
+        .time_ms = r->rejected_ms ? r->rejected_ms : clock_now_ms(),
         .sink = span_of(sink_name, strlen(sink_name)),
-        .position = span_of(where, strlen(where)),
-        .reason = span_of(reason, strlen(reason)),
-        .payload = span_of(payload, size < REJECT_PAYLOAD_MAX ? size : REJECT_PAYLOAD_MAX),
-        .full_size = full_size,
+        .position = span_of(r->where, strlen(r->where)),
+        .reason = span_of(r->reason, strlen(r->reason)),
+        .payload = span_of(r->payload.data, kept),
+        .full_size = r->full_size,
+        .record_time_ms = r->record_time_ms == TIMESTAMP_NONE ? 0 : r->record_time_ms,
+        .key = r->key,
     };
     reject_log_append(ing->reject_log, &entry);
 }

@@ -166,6 +166,7 @@ struct kafka_sink {
 
     struct kafka_consumer **consumers;
     unsigned consumers_count;
+    struct kafka_partition *replayed; /* what the last reading_of borrows from */
 
     atomic_bool stop_intake, stop;
     _Atomic(const char *) failed; /* the sink is stopped for good: "fenced" or "fatal" */
@@ -218,6 +219,9 @@ struct message kafka_message_of(const struct kafka_sink *s, const struct kafka_p
  * differ from message to message. */
 const struct rendered_labels *kafka_labels_of(struct kafka_consumer *c, const struct kafka_partition *p,
                                               const struct message *m);
+
+/* The sink's reading_of. */
+bool kafka_reading_of(struct sink *base, struct span topic, struct topic_reading *ret);
 
 /* kafka_sink.c: frees a sink that nothing uses any more. */
 void kafka_sink_release(struct kafka_sink *s);

@@ -212,6 +212,7 @@ void kafka_sink_release(struct kafka_sink *s)
     for (unsigned i = 0; i < s->consumers_count; i++)
         consumer_free(s->consumers[i]);
     free(s->consumers);
+    kafka_partition_free(s->replayed);
     for (size_t i = 0; i < s->seen_count; i++)
         free(s->seen[i].name);
     free(s->seen);
@@ -243,6 +244,7 @@ static const struct sink_ops kafka_ops = {
     .stop_intake = kafka_stop_intake,
     .stop = kafka_stop,
     .free = kafka_free,
+    .reading_of = kafka_reading_of,
     .metrics = kafka_metrics,
 };
 

@@ -149,15 +149,14 @@ static void end(struct intake *in, struct intake_worker *w)
     mutex_unlock(&c->lock);
 }
 
-static void reject(struct intake *in, struct intake_worker *w, const char *where, const char *reason,
-                   const void *payload, size_t size, uint64_t full_size)
+static void reject(struct intake *in, struct intake_worker *w, const struct rejected *r)
 {
     struct batch_catcher *c = catcher_of(in);
-    (void)payload;
     require(w->open, "reject between begin and end");
     mutex_lock(&c->lock);
     GROW(c->rejects, c->rejects_count, c->rejects_capacity);
-    c->rejects[c->rejects_count++] = (struct caught_reject){xstrdup(where), xstrdup(reason), size, full_size};
+    c->rejects[c->rejects_count++] =
+        (struct caught_reject){xstrdup(r->where), xstrdup(r->reason), r->payload.len, r->full_size};
     mutex_unlock(&c->lock);
 }
 

@@ -179,8 +179,8 @@ static pid_t serve(struct fixture *f)
 static void test_usage(void **state)
 {
     struct fixture *f = *state;
-    static const char *const names[] = {"serve",  "check",   "inspect", "export",
-                                        "verify", "recover", "offsets", "version"};
+    static const char *const names[] = {"serve",   "check",   "inspect", "export", "verify",
+                                        "recover", "offsets", "rejects", "version"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         expect_run(f, ARGUMENTS(names[i], "-h"), 0, f->out, "Usage: varve ");
         expect_run(f, ARGUMENTS(names[i], "--nonsense"), 64, f->err, "-h`");
