@@ -167,10 +167,9 @@ def replay(report, varve, numbers, still_bad, expected, numbers_rows, good_rows,
     arguments = ('rejects', 'replay', varve.dir, '-c', varve.file, '--sink', 'numbers')
     before = varve.inspect()['positions']
     if fault:
-        for _ in range(3):
-            at = chance.randrange(1, 80)
-            p = varve.scope.spawn([varve.program, *arguments], log=varve.scope.path('replay.log'), env={'VARVE_FAULT_POINT': 'rejects_replayed:%d:kill' % at})
-            report.check(p.wait(60) in (-9, 0), 'a replay is killed at entry %d' % at, p.output)
+        for point in ('rejects_replayed:%d' % chance.randrange(1, 80), 'commit.before_record:1', 'commit.recorded:1'):
+            p = varve.scope.spawn([varve.program, *arguments], log=varve.scope.path('replay.log'), env={'VARVE_FAULT_POINT': point + ':kill'})
+            report.check(p.wait(60) == -9, 'a replay is killed at ' + point, p.output)
     r = varve.command(*arguments)
     report.check(r.returncode == 0, 'varve rejects replay', r.stderr.decode())
     report.say(r.stdout.decode().strip())
