@@ -85,6 +85,11 @@ int reject_reader_next(struct reject_reader *reader, struct reject_entry *ret, s
     }
 }
 
+uint64_t reject_reader_offset(const struct reject_reader *reader)
+{
+    return reader->segment.data ? reader->segment.start + (reader->at - REJECT_SEGMENT_HEADER_SIZE) : 0;
+}
+
 uint64_t reject_reader_damaged(const struct reject_reader *reader)
 {
     return reader->damaged;

@@ -19,6 +19,9 @@ void reject_reader_close(struct reject_reader *reader);
  * the damage on, and counted. Fails only if a file can't be read. */
 int reject_reader_next(struct reject_reader *reader, struct reject_entry *ret, struct error *reterr);
 
+/* Logical offset (reject_log.h) behind the entry that was returned last. */
+uint64_t reject_reader_offset(const struct reject_reader *reader);
+
 /* Segments with damage met so far. */
 uint64_t reject_reader_damaged(const struct reject_reader *reader);
 

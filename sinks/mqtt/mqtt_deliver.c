@@ -116,9 +116,14 @@ static void reject(struct mqtt_sink *s, struct intake_worker *worker, const stru
 {
     char where[320];
     format_where(where, sizeof where, r, line);
-    s->intake->ops->reject(s->intake, worker, where, reason, bytes.data,
-                           bytes.len < MQTT_REJECT_HEAD ? bytes.len : MQTT_REJECT_HEAD,
-                           r->cut_from ? r->cut_from : bytes.len);
+    struct rejected rejected = {
+        .where = where,
+        .reason = reason,
+        .payload = span_of(bytes.data, bytes.len < MQTT_REJECT_HEAD ? bytes.len : MQTT_REJECT_HEAD),
+        .full_size = r->cut_from ? r->cut_from : bytes.len,
+        .record_time_ms = r->arrival_ms,
+    };
+    s->intake->ops->reject(s->intake, worker, &rejected);
 }
 
 /* A retained message comes again with each subscription: without a time of its own it would be a new sample

@@ -61,6 +61,8 @@ struct mqtt_sink {
     struct intake_worker **workers;
     size_t workers_count;
 
+    struct mqtt_match replay_match; /* what the last reading_of borrows from */
+
     const struct spool_fs *spool_fs; /* tests put faults there before start; NULL: the real one */
     struct spool *spool;
     struct mqtt_session session; /* from start on, with the spool */

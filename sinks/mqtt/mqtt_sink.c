@@ -123,6 +123,25 @@ static void sink_free(struct sink *base)
     free(s);
 }
 
+static bool reading_of(struct sink *base, struct span topic, struct topic_reading *ret)
+{
+    struct mqtt_sink *s = mqtt_sink_of(base);
+    const struct mqtt_subscription *sub = mqtt_find_subscription(s, topic, &s->replay_match);
+    if (!sub)
+        return false;
+    *ret = (struct topic_reading){
+        .decoder = sub->decoder,
+        .decode = &sub->decode,
+        .labels = sub->labels,
+        .captures = s->replay_match.captures,
+        .captures_count = s->replay_match.captures_count,
+        .rest = s->replay_match.rest,
+        .timestamp_from_record = sub->timestamp_from_record,
+        .max_message_size = s->max_packet_size,
+    };
+    return true;
+}
+
 static const struct sink_ops mqtt_ops = {
     .type = "mqtt",
     .start = start,
@@ -130,6 +149,7 @@ static const struct sink_ops mqtt_ops = {
     .stop_intake = stop_intake,
     .stop = stop,
     .free = sink_free,
+    .reading_of = reading_of,
     .metrics = mqtt_metrics,
 };
 
