@@ -79,11 +79,11 @@ step powercut      quick dev     300  "the power is lost: what was called durabl
                                                      @PYTHON@ tests/real/powercut.py --build @BUILD@ --points 40 --kills 3 --commits 40 --restart-step 40 --no-proof
 step powercut-long full  dev     3600 "the same at more points, and the fsyncs that it would miss" \
                                                      @PYTHON@ tests/real/powercut.py --build @BUILD@ --points 300 --kills 12 --followers 4 --rand 2 --restart-step 1 --proof-points 60
-step mqtt-kill     quick release+dev 600 "kill -9 at random moments and fault points: nothing that MQTT's PUBACK went out for is missing" \
-                                                     @PYTHON@ tests/real/mqtt_kill.py --build @BUILD@ --fault-build @ROOT@/dev --kills 3
-step mqtt-kill-long full release+dev 1800 "the same, 20 times, and that PUBACKs sent too early are found" \
-                                                     @PYTHON@ tests/real/mqtt_kill.py --build @BUILD@ --fault-build @ROOT@/dev --kills 20 --proof
-step mqtt-powercut quick dev     600  "the power is lost: nothing that MQTT's PUBACK went out for is missing" \
+step mqtt-kill     quick release+dev 600 "kill -9 at random moments and fault points, 100,000 MQTT messages: none missing, none twice" \
+                                                     @PYTHON@ tests/real/mqtt_kill.py --build @BUILD@ --fault-build @ROOT@/dev --kills 5 --messages 100000 --rate 3000
+step mqtt-kill-long full release+dev 3600 "the same, 50 kills over 2 million, and that what acknowledges too early or stores twice is found" \
+                                                     @PYTHON@ tests/real/mqtt_kill.py --build @BUILD@ --fault-build @ROOT@/dev --kills 50 --messages 2000000 --rate 8000 --proof
+step mqtt-powercut quick dev     600  "the power is lost: no message that MQTT's PUBACK went out for is missing, none is there twice" \
                                                      @PYTHON@ tests/real/mqtt_powercut.py --build @BUILD@ --cuts 2 --points 8
 step mqtt-powercut-long full dev 3600 "the same 12 times at more points, and the fsyncs that it would miss" \
                                                      @PYTHON@ tests/real/mqtt_powercut.py --build @BUILD@ --cuts 12 --points 30 --rand 2 --proof

@@ -8,8 +8,8 @@
  * on, the broker sends what wasn't acknowledged again, with the same id and DUP set ([MQTT-4.4.0-1],
  * [MQTT-3.3.1-1]). What it doesn't give: DUP says that the broker sent it before, not that we had it (of a
  * backlog, most first copies carry DUP: they were sent into the socket of a process that was killed). And
- * which id comes next after an acknowledgement is the broker's affair: mosquitto, EMQX and RabbitMQ count up
- * to 65,535 and begin anew, HiveMQ takes the lowest that is free, so id 1 for nearly all.
+ * which id comes next after an acknowledgement is the broker's affair: mosquitto counts up to 65,535 and
+ * begins anew, HiveMQ takes the lowest that is free, so id 1 for nearly all.
  *
  * A message is held against the last one stored under its id, its twin: the same 64 bit hash over topic and
  * payload, and either unanswered, or among the last MQTT_DEDUP_WINDOW stored. With a twin

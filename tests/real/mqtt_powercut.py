@@ -10,7 +10,7 @@ is what the next life begins with. The broker knows nothing of it, and sends aga
 At N points of each life, most of them right behind a mark or right before an fsync, the legal directories are built, as in powercut.py,
 and Varve opens each of them, without a broker, until its spools are in the store: each message acknowledged before that point has to be
 in the export. One in ten is first read by the independent reader of spools. In the end everything published is in the last store, which a
-stock server opens too. Doubles are counted.
+stock server opens too. A double fails as well: what isn't durable isn't in the ring of packet ids either, so a power loss changes nothing.
 --proof: with the spool's fsyncs left out (nosync.c), and with PUBACKs that go out too early, states have to fail.
 --keep: states that fail are copied there.
 """
