@@ -143,6 +143,9 @@ struct sink_ops {
      */
     void (*stop)(struct sink *s);
     void (*free)(struct sink *s);
+    /* Whether what was delivered is, as far as the sink knows, still its own to store: else no commit is made
+     * for now. Any thread. NULL: always. */
+    bool (*may_commit)(struct sink *s);
     /* How messages of that topic are read; false if it's none of the sink's. One thread, and the sink isn't
      * started: for replays of what was rejected. */
     bool (*reading_of)(struct sink *s, struct span topic, struct topic_reading *ret);

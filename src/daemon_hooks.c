@@ -14,6 +14,17 @@ void daemon_acknowledge(struct daemon *d)
     mutex_unlock(&d->sinks_lock);
 }
 
+static bool may_commit(void *context)
+{
+    struct daemon *d = context;
+    bool may = true;
+    mutex_lock(&d->sinks_lock);
+    for (size_t i = 0; d->sinks_acknowledge && i < d->sinks_count && may; i++)
+        may = !d->sinks[i]->ops->may_commit || d->sinks[i]->ops->may_commit(d->sinks[i]);
+    mutex_unlock(&d->sinks_lock);
+    return may;
+}
+
 static void on_durable(void *context, uint64_t n)
 {
     struct daemon *d = context;
@@ -77,6 +88,7 @@ struct storage_hooks daemon_storage_hooks(struct daemon *d)
     return (struct storage_hooks){
         .context = d,
         .durable = on_durable,
+        .may_commit = may_commit,
         .fatal = on_fatal,
         .disk_full = on_disk_full,
         .problem = on_problem,

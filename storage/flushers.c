@@ -12,6 +12,7 @@
 #define RAW_ROWS_FLUSH_INTERVAL_MS 1000
 /* How long a failed commit, or a merge that found the disk full, waits before it's tried again. */
 #define FULL_RETRY_MS  1000
+#define HELD_RETRY_MS  50
 #define THROTTLE_MS    50
 #define MERGE_RETRY_MS 10000
 /* In-memory parts above this are committed before the interval is over: a backlog drained at millions of rows
@@ -103,14 +104,16 @@ void start_raw_rows_flusher(struct storage *st)
 
 /* --- flush_interval: a commit --- */
 
-static void commit_round(struct storage *st)
+/* True if it's held back (hooks.may_commit). */
+static bool commit_round(struct storage *st)
 {
     mutex_lock(&st->wake_lock);
     uint64_t wanted = st->flushes_wanted;
     mutex_unlock(&st->wake_lock);
     struct error error = {0};
     int r = storage_commit(st, &error);
-    bool full = r == ERR_FULL;
+    bool held = r == ERR_CANCELLED;
+    bool full = held ? atomic_load(&st->disk_full) : r == ERR_FULL;
     if (atomic_exchange(&st->disk_full, full) != full && st->hooks.disk_full)
         st->hooks.disk_full(st->hooks.context, full, &error);
     mutex_lock(&st->wake_lock);
@@ -120,18 +123,22 @@ static void commit_round(struct storage *st)
     st->merges_wanted = true;
     cond_broadcast(&st->wake);
     mutex_unlock(&st->wake_lock);
+    return held;
 }
 
 static void inmemory_parts_flusher(void *arg)
 {
     struct storage *st = arg;
+    bool held = false;
     while (!atomic_load(&st->failed)) {
-        int64_t interval = atomic_load(&st->disk_full) ? FULL_RETRY_MS : st->flush_interval_ms;
+        int64_t interval = held                          ? HELD_RETRY_MS
+                           : atomic_load(&st->disk_full) ? FULL_RETRY_MS
+                                                         : st->flush_interval_ms;
         mutex_lock(&st->wake_lock);
         int64_t until = clock_monotonic_ms() + interval;
         int64_t left;
-        while (!st->stopping && !st->commit_wanted &&
-               !(st->flushes_wanted > st->flushes_done && !atomic_load(&st->disk_full)) &&
+        while (!st->stopping && (held || !st->commit_wanted) &&
+               !(!held && st->flushes_wanted > st->flushes_done && !atomic_load(&st->disk_full)) &&
                (left = until - clock_monotonic_ms()) > 0)
             cond_wait_ms(&st->wake, &st->wake_lock, left);
         bool stopping = st->stopping;
@@ -139,7 +146,7 @@ static void inmemory_parts_flusher(void *arg)
         mutex_unlock(&st->wake_lock);
         if (stopping)
             return; /* storage_close makes the last commit */
-        commit_round(st);
+        held = commit_round(st);
     }
 }
 

@@ -33,6 +33,9 @@ struct storage_hooks {
     void *context;
     /* Commit record n is on disk: sources may be acknowledged up to storage_durable_position. */
     void (*durable)(void *context, uint64_t n);
+    /* Whether a commit may be made now; asked before its cut and right before its record. false holds it
+     * back, rows stay as they are, and it's asked again soon. May be NULL: always. */
+    bool (*may_commit)(void *context);
     /* Nothing can be written any more (EIO, a damaged journal): the process must end without acknowledging.
      */
     void (*fatal)(void *context, const struct error *error);

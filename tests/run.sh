@@ -94,6 +94,12 @@ step broker-away-long full release 900 "the same, for 30 s"     @PYTHON@ tests/r
 step rejects       quick dev     300  "what can't be decoded, of every format and through kills, is kept once, and replayed once" \
                                                      @PYTHON@ tests/real/rejects.py --build @BUILD@
 step rejects-asan  full  asan    900  "the same under ASan"     @PYTHON@ tests/real/rejects.py --build @BUILD@ --kills 20 --messages 2000
+step two-nodes     quick dev     300  "two nodes in one group: moves are exact; what kills and freezes leave in both stores is what it has to be" \
+                                                     @PYTHON@ tests/real/two_nodes.py --build @BUILD@
+step two-nodes-long full dev     3600 "the same with more of each" \
+                                                     @PYTHON@ tests/real/two_nodes.py --build @BUILD@ --moves 8 --kills 12 --freezes 8
+step two-nodes-cooperative full dev 1200 "the same with cooperative rebalances" \
+                                                     @PYTHON@ tests/real/two_nodes.py --build @BUILD@ --assignor cooperative-sticky --kills 4 --freezes 4
 step bad-input     quick release 600  "bad input of every kind costs itself only"  @PYTHON@ tests/real/bad_input.py --build @BUILD@
 step bad-input-asan full asan    1200 "the same under ASan"     @PYTHON@ tests/real/bad_input.py --build @BUILD@
 step mqtt          quick dev     300  "the MQTT sink against a real mosquitto"       bash tests/real/mqtt/traps.sh @BUILD@
@@ -111,7 +117,7 @@ step bench-remote-write full release 3600 "the same for remote write: CPU at mos
 step bench-mqtt    full  release 3600 "MQTT beside a bare subscriber: at least 0.70 of it, also with slow fsyncs" sh tests/bench/run.sh mqtt --build @BUILD@ --limit 0.70
 
 # Steps that mostly wait (for groups to form, brokers to start, times to run out): the last to run, LANES of them at a time.
-BESIDE="kafka mqtt tls formats quickstart quickstart-kafka broker-away bad-input rejects kill mqtt-kill powercut mqtt-powercut"
+BESIDE="kafka mqtt tls formats quickstart quickstart-kafka broker-away bad-input rejects two-nodes kill mqtt-kill powercut mqtt-powercut"
 LANES=2
 
 # ---------------------------------------------------------------- what the steps call

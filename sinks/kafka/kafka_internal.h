@@ -120,6 +120,11 @@ struct kafka_consumer {
      * another address, and the last time that the client was made anew for it. */
     int64_t coordinator_moved_ms, reopened_ms;
 
+    /* kafka_fence.c, boot time. turned_ms: when the thread last turned, 0: it doesn't have to. */
+    int64_t session_ms;
+    atomic_llong turned_ms, doubt_until_ms;
+    atomic_bool discarding; /* partitions were lost, and rows of theirs aren't dropped yet */
+
     atomic_bool ack_due;
     unsigned commits_outstanding;
     bool commit_failing;
@@ -306,6 +311,14 @@ void kafka_halt(struct kafka_consumer *c, struct kafka_partition *p, const char 
 void kafka_ack_serve(struct kafka_consumer *c);
 /* Commits what is durable of all partitions and waits at most timeout_ms for the answer. */
 void kafka_ack_now(struct kafka_consumer *c, int64_t timeout_ms);
+
+/* kafka_fence.c */
+void kafka_fence_open(struct kafka_consumer *c);
+/* The thread goes round; or waits for something else than the group, or ends. */
+void kafka_fence_turned(struct kafka_consumer *c);
+void kafka_fence_leave(struct kafka_consumer *c);
+/* The sink's may_commit. */
+bool kafka_may_commit(struct sink *base);
 
 /* kafka_log.c */
 void kafka_on_error(rd_kafka_t *rk, int err, const char *reason, void *opaque);

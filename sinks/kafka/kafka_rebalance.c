@@ -45,7 +45,6 @@ void kafka_on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t err, rd_kafka_topic_
                         void *opaque)
 {
     struct kafka_consumer *c = opaque;
-    (void)rk;
     if (c->closing ||
         (err != RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS && err != RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS)) {
         if (!c->closing)
@@ -55,6 +54,8 @@ void kafka_on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t err, rd_kafka_topic_
         unassign(c, list);
         return;
     }
+    if (err == RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS && rd_kafka_assignment_lost(rk))
+        atomic_store(&c->discarding, true);
     if (c->pending_list)
         rd_kafka_topic_partition_list_destroy(c->pending_list);
     c->pending_list = rd_kafka_topic_partition_list_copy(list);
@@ -110,6 +111,7 @@ static void serve_revoke(struct kafka_consumer *c)
     bool lost = rd_kafka_assignment_lost(c->rk) != 0;
     log_info("sink %s: %s %d partition(s)", c->sink->base.name, lost ? "lost" : "giving up", list->cnt);
     bool durable = list->cnt == 0 || (!lost && flush_and_commit(c));
+    atomic_store(&c->discarding, !durable);
 
     /* Incrementally, only what the library has: a halted partition isn't there. */
     rd_kafka_topic_partition_list_t *attached = rd_kafka_topic_partition_list_new(list->cnt);
@@ -128,6 +130,7 @@ static void serve_revoke(struct kafka_consumer *c)
     pending_done(c);
     if (!durable)
         discard_rows(c);
+    atomic_store(&c->discarding, false);
     if (c->partitions_count)
         kafka_assignment_reseat(c);
 }

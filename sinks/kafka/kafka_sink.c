@@ -127,6 +127,7 @@ int kafka_client_open(struct kafka_consumer *c, struct error *reterr)
         return error_set(reterr, ERR_INVALID, "sink %s: librdkafka: %s", s->base.name, why);
     }
     (void)rd_kafka_poll_set_consumer(c->rk);
+    kafka_fence_open(c);
     c->queue = rd_kafka_queue_get_consumer(c->rk);
     c->ack_queue = rd_kafka_queue_new(c->rk);
     r = kafka_subscribe(c, reterr);
@@ -245,6 +246,7 @@ static const struct sink_ops kafka_ops = {
     .stop = kafka_stop,
     .free = kafka_free,
     .reading_of = kafka_reading_of,
+    .may_commit = kafka_may_commit,
     .metrics = kafka_metrics,
 };
 

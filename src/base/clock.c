@@ -28,6 +28,11 @@ int64_t clock_monotonic_ms(void)
     return (int64_t)(read_ns(CLOCK_MONOTONIC) / 1000000u);
 }
 
+int64_t clock_boottime_ms(void)
+{
+    return (int64_t)(read_ns(CLOCK_BOOTTIME) / 1000000u);
+}
+
 void clock_sleep_ms(int64_t ms)
 {
     struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};

@@ -10,6 +10,8 @@
 int64_t clock_now_ms(void);
 uint64_t clock_now_ns(void);
 int64_t clock_monotonic_ms(void);
+/* The same, and it goes on while the machine sleeps. */
+int64_t clock_boottime_ms(void);
 void clock_sleep_ms(int64_t ms);
 
 /* For tests: clock_now_ms and clock_now_ns return this until it's set to 0 again. Any thread. */
