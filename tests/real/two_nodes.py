@@ -146,7 +146,8 @@ def killed(report, stream, kafka, survivor, victim, chance, at_record):
 
 def frozen(report, stream, kafka, survivor, victim, chance):
     """Stopped for longer than its session, while rows of it are on their way; then it wakes and finds that it has lost them."""
-    join(stream, survivor, victim)
+    if not victim.process.running():            # it's a member still, after another freeze
+        join(stream, survivor, victim)
     load_for(stream, chance.uniform(0.5, 2))
     victim.process.signal(signal.SIGSTOP)
     records = window(kafka, victim, victim.copy('frozen'))
