@@ -170,6 +170,7 @@ def check_union(report, stream, nodes, records, what):
     report.check(difference.extra == rows, '%s: %d rows are in both stores, as many as the windows hold' % (what, difference.extra),
                  lambda: 'expected %d\n%s' % (rows, difference))
     for n in nodes:
+        report.same(n.inspect()['rows'], n.export().rows, '%s shows every row that it holds' % n.name)
         report.check(n.export().rows > expected.rows // 20, '%s has its share: %d rows' % (n.name, n.export().rows))
 
 
