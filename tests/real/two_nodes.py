@@ -40,8 +40,9 @@ class Stream:
         if self.running is not None and self.running.running():
             return
         self.finish()
-        made, rows = workload.unique_messages(self.seed + self.count, RATE * 5, self.months, PARTITIONS, lines=LINES, first=self.count)
-        self.count += len(made)
+        # first makes values and times unique; it's small, since times grow with it and mustn't come to lie in the future
+        made, rows = workload.unique_messages(self.seed + self.count, RATE * 5, self.months, PARTITIONS, lines=LINES, first=self.count * PARTITIONS)
+        self.count += 1
         for key, r in rows.items():
             self.rows.setdefault(key, []).extend(r)
         self.running = self.kafka.produce_in_background(TOPIC, self.kafka.write(made), rate=RATE)
