@@ -113,6 +113,14 @@ static void check_version(struct config_reader *r, const struct config_place *si
                           "given with version 3.1.1, which can't tell it to the broker; leave it out: the "
                           "broker's own settings count");
     }
+    struct config_place list = {.parent = sink, .name = "subscriptions"};
+    for (size_t i = 0; mqtt->version == CONFIG_MQTT_3_1_1 && i < mqtt->subscriptions_count; i++) {
+        struct config_place item = {.parent = &list, .index = i}, at = {.parent = &item, .name = "qos"};
+        if (mqtt->subscriptions[i].qos == 2)
+            config_report(r, config_position_of(yaml_node_get(node, list.name)->items[i], at.name), &at,
+                          "2 is for version 5: with 3.1.1 the broker forgets a message before we have it; "
+                          "write 1, or version: 5");
+    }
 }
 
 static void check_credentials(struct config_reader *r, const struct config_place *sink,

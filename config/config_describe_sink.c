@@ -137,6 +137,11 @@ static void describe_kafka(const struct config *cfg, const struct config_sink *s
 static void describe_subscription(const struct config *cfg, const struct config_subscription *s,
                                   struct buffer *dst)
 {
+    static const char *const meaning[] = {
+        "0: at most once",
+        "1: exactly once with brokers that count packet ids up (mosquitto does), else at least once",
+        "2: exactly once with brokers that count packet ids up (mosquitto does), else at least once",
+    };
     config_describe_line(dst, "subscription", "%s", config_shown(cfg, s->filter));
     if (config_filter_is_shared(s->filter))
         config_describe_line(dst, "qos",
@@ -144,7 +149,7 @@ static void describe_subscription(const struct config *cfg, const struct config_
                              "come twice",
                              s->qos);
     else
-        config_describe_line(dst, "qos", "%s", s->qos ? "1: at least once" : "0: at most once");
+        config_describe_line(dst, "qos", "%s", meaning[s->qos]);
     describe_payload(cfg, s->format, &s->labels, s->timestamp_from, s->precision, &s->json, "arrival", dst);
 }
 

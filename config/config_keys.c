@@ -111,11 +111,10 @@ static const struct config_choice retained_answers[] = {
     END,
 };
 
-/* QoS 2 waits for exactly-once over MQTT. */
 static const struct config_choice qos_levels[] = {
     {"0", 0, true},
     {"1", 1, true},
-    {"2", 2, false},
+    {"2", 2, true},
     END,
 };
 
@@ -222,11 +221,18 @@ static const struct config_key sink_keys[] = {
     END,
 };
 
+static const struct config_key reject_kafka_keys[] = {
+    {"brokers", config_read_strings, AT(rejects.kafka.brokers), .example = "[k1:9092, k2:9092]"},
+    {"topic", config_read_string, AT(rejects.kafka_topic), .example = "varve-rejects"},
+    {"librdkafka", config_read_properties, AT(rejects.kafka), .example = "{security.protocol: SSL}"},
+    END,
+};
+
 static const struct config_key rejects_keys[] = {
     {"path", config_read_string, AT(rejects.path), .default_text = "",
      .example = "/var/lib/varve/varve/rejects"},
     {"max_size", config_read_size, AT(rejects.max_size_bytes), .default_text = "256MiB", .min_text = "1MiB"},
-    {"kafka", NOT_BUILT},
+    {"kafka", config_read_submapping, .children = reject_kafka_keys},
     END,
 };
 

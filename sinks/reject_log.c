@@ -173,6 +173,26 @@ void reject_log_get_stats(struct reject_log *log, struct reject_log_stats *ret)
     mutex_unlock(&log->lock);
 }
 
+void reject_log_keep_all(struct reject_log *log)
+{
+    mutex_lock(&log->lock);
+    log->max_size = UINT64_MAX;
+    mutex_unlock(&log->lock);
+}
+
+void reject_log_drop_before(struct reject_log *log, uint64_t offset)
+{
+    size_t n = 0;
+    mutex_lock(&log->lock);
+    while (n + 1 < log->segments_count && log->segments[n + 1].start <= offset &&
+           unlink_segment(log, log->segments[n].start) == 0)
+        log->stats.size_bytes -= log->segments[n++].size;
+    log->segments_count -= n;
+    memmove(log->segments, log->segments + n, log->segments_count * sizeof *log->segments);
+    log->is_dir_dirty |= n > 0;
+    mutex_unlock(&log->lock);
+}
+
 /* ---- sync ---- */
 
 static int sync_segment(struct reject_log *log, uint64_t start, struct error *reterr)

@@ -21,6 +21,7 @@
 
 /* Of a larger payload the head is kept. */
 #define REJECT_PAYLOAD_MAX (64 * 1024)
+#define REJECT_KEY_MAX     (UINT16_MAX - 8)
 /* A smaller max_size is taken for this. */
 #define REJECT_LOG_SIZE_MIN (1024 * 1024)
 
@@ -32,6 +33,9 @@ struct reject_entry {
     struct span reason;
     struct span payload;
     uint64_t full_size; /* of the message; more than payload.len when only its head is kept */
+    /* What a replay needs beside it. */
+    int64_t record_time_ms; /* of the message; 0: unknown */
+    struct span key;        /* Kafka's; at most REJECT_KEY_MAX bytes are kept */
 };
 
 struct reject_log_stats {
@@ -64,6 +68,13 @@ int reject_log_sync(struct reject_log *log, struct error *reterr);
 /* Forgets entries beyond length (the whole entry that length falls into, too, if it isn't at a boundary). If
  * the log is shorter (its bytes didn't survive), it goes on at length. Before the first append. */
 int reject_log_cut(struct reject_log *log, uint64_t length, struct error *reterr);
+
+/* Deletes the segments that end at offset or before: their entries have been dealt with. Never the last one.
+ */
+void reject_log_drop_before(struct reject_log *log, uint64_t offset);
+
+/* From here on the log grows beyond max_size; the next one that opens it drops what is too much. */
+void reject_log_keep_all(struct reject_log *log);
 
 void reject_log_get_stats(struct reject_log *log, struct reject_log_stats *ret);
 

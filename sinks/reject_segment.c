@@ -64,7 +64,9 @@ void reject_entry_append(struct buffer *dst, const struct reject_entry *entry)
     struct span sink = cut_to(entry->sink, UINT16_MAX), position = cut_to(entry->position, UINT16_MAX);
     struct span reason = cut_to(entry->reason, UINT16_MAX);
     struct span payload = cut_to(entry->payload, REJECT_PAYLOAD_MAX);
-    uint32_t size = REJECT_ENTRY_HEADER_SIZE + sink.len + position.len + reason.len + payload.len;
+    struct span key = cut_to(entry->key, REJECT_KEY_MAX);
+    uint32_t around = key.len || entry->record_time_ms ? 8 + key.len : 0;
+    uint32_t size = REJECT_ENTRY_HEADER_SIZE + sink.len + position.len + reason.len + around + payload.len;
     size_t at = dst->len;
     uint8_t *p = buffer_reserve(dst, size);
     put_le32(p + 4, size);
@@ -75,11 +77,16 @@ void reject_entry_append(struct buffer *dst, const struct reject_entry *entry)
     put_le16(p + 36, (uint16_t)sink.len);
     put_le16(p + 38, (uint16_t)position.len);
     put_le16(p + 40, (uint16_t)reason.len);
-    put_le16(p + 42, 0);
+    put_le16(p + 42, (uint16_t)around);
     dst->len += REJECT_ENTRY_HEADER_SIZE;
     buffer_append(dst, sink.data, sink.len);
     buffer_append(dst, position.data, position.len);
     buffer_append(dst, reason.data, reason.len);
+    if (around) {
+        put_le64(buffer_reserve(dst, 8), (uint64_t)entry->record_time_ms);
+        dst->len += 8;
+        buffer_append(dst, key.data, key.len);
+    }
     buffer_append(dst, payload.data, payload.len);
     p = dst->data + at;
     put_le32(p, crc32c(0, p + 4, size - 4));
@@ -91,9 +98,10 @@ size_t reject_entry_parse(const uint8_t *data, size_t size, uint64_t sequence, s
         return 0;
     uint32_t entry_size = get_le32(data + 4), payload_len = get_le32(data + 32);
     uint16_t sink_len = get_le16(data + 36), position_len = get_le16(data + 38),
-             reason_len = get_le16(data + 40);
-    if (entry_size > size || payload_len > REJECT_PAYLOAD_MAX || get_le16(data + 42) != 0 ||
-        entry_size != REJECT_ENTRY_HEADER_SIZE + payload_len + sink_len + position_len + reason_len ||
+             reason_len = get_le16(data + 40), around = get_le16(data + 42);
+    if (entry_size > size || payload_len > REJECT_PAYLOAD_MAX || (around && around < 8) ||
+        entry_size !=
+            REJECT_ENTRY_HEADER_SIZE + payload_len + sink_len + position_len + reason_len + around ||
         get_le32(data) != crc32c(0, data + 4, entry_size - 4) || get_le64(data + 8) != sequence)
         return 0;
     const char *text = (const char *)data + REJECT_ENTRY_HEADER_SIZE;
@@ -103,9 +111,14 @@ size_t reject_entry_parse(const uint8_t *data, size_t size, uint64_t sequence, s
         .sink = span_of(text, sink_len),
         .position = span_of(text + sink_len, position_len),
         .reason = span_of(text + sink_len + position_len, reason_len),
-        .payload = span_of(text + sink_len + position_len + reason_len, payload_len),
+        .payload = span_of(text + sink_len + position_len + reason_len + around, payload_len),
         .full_size = get_le64(data + 24),
     };
+    if (around) {
+        const char *surroundings = text + sink_len + position_len + reason_len;
+        ret->record_time_ms = (int64_t)get_le64((const uint8_t *)surroundings);
+        ret->key = span_of(surroundings + 8, around - 8u);
+    }
     return entry_size;
 }
 

@@ -12,8 +12,10 @@
  *   28-31  crc32c of bytes 00-27           | 24-31  full size of the message
  *                                          | 32-35  bytes of payload kept
  *                                          | 36-37, 38-39, 40-41  length of sink, position, reason
- *                                          | 42-43  0
- *                                          | then sink, position, reason, payload
+ *                                          | 42-43  length of the surroundings
+ *                                          | then sink, position, reason, surroundings, payload
+ *
+ *   Surroundings (none if neither is known): 8 bytes time of the message, Unix ms (0: unknown), then its key
  *
  * A reader takes entries up to the first that is short, has a bad checksum, or a sequence other than the next
  * one (bytes of an older file life, that a lost truncation brought back); what follows in that file is lost.
@@ -30,7 +32,7 @@
 
 #define REJECT_SEGMENT_HEADER_SIZE 32
 #define REJECT_ENTRY_HEADER_SIZE   44
-#define REJECT_ENTRY_SIZE_MAX      (REJECT_ENTRY_HEADER_SIZE + 3 * UINT16_MAX + REJECT_PAYLOAD_MAX)
+#define REJECT_ENTRY_SIZE_MAX      (REJECT_ENTRY_HEADER_SIZE + 4 * UINT16_MAX + REJECT_PAYLOAD_MAX)
 #define REJECT_SEGMENT_NAME_SIZE   25 /* with the NUL */
 
 void reject_segment_name(uint64_t start, char ret[REJECT_SEGMENT_NAME_SIZE]);

@@ -37,6 +37,29 @@ enum intake_pause {
     INTAKE_PAUSE_STOPPING = 1 << 3,
 };
 
+/* A message that can't be decoded, or a part of one. All borrowed. */
+struct rejected {
+    const char *where;  /* "topic/partition@offset", "topic@number"; then " line N" if it's a part */
+    const char *reason; /* short, lower case, with _ */
+    struct span payload;
+    uint64_t full_size;     /* its real size; more than payload.len when that's only its head */
+    struct span key;        /* of a Kafka record */
+    int64_t record_time_ms; /* of the message; TIMESTAMP_NONE if unknown */
+    int64_t rejected_ms;    /* when it was, the first time; 0: now */
+};
+
+/* How a sink reads the messages of a topic; borrowed from it, until the next call. */
+struct topic_reading {
+    const struct decoder *decoder;
+    const struct decode_options *decode;
+    const struct label_set *labels; /* NULL for none */
+    const struct span *captures;
+    size_t captures_count;
+    struct span rest;
+    bool timestamp_from_record;
+    uint64_t max_message_size;
+};
+
 struct intake_worker; /* one per sink thread; that thread alone uses it */
 
 /* What the program gives a sink. Implemented in src/ingest.c; by a double (batch_catcher) in the sinks'
@@ -69,11 +92,9 @@ struct intake_ops {
                     int64_t record_time_ms, const struct rendered_labels *extra);
     void (*end)(struct intake *in, struct intake_worker *w);
 
-    /* Keeps a message (or a line of one) that can't be decoded; where is "topic/partition@offset" or the
-     * like. full_size is its real size when payload is only its head. Counts
-     * varve_rejected_total{sink,reason}. Call it between begin and end. */
-    void (*reject)(struct intake *in, struct intake_worker *w, const char *where, const char *reason,
-                   const void *payload, size_t size, uint64_t full_size);
+    /* Keeps a message (or a line of one) that can't be decoded. Counts varve_rejected_total{sink,reason}.
+     * Call it between begin and end. */
+    void (*reject)(struct intake *in, struct intake_worker *w, const struct rejected *r);
 
     /* The position accepted so far (durable or about to be) of a source; false if there's none. */
     bool (*position)(struct intake *in, const void *key, uint32_t key_len, struct sink_position *ret);
@@ -83,6 +104,13 @@ struct intake_ops {
      * recreated, out of range). Part of the next commit. */
     void (*set_position)(struct intake *in, const void *key, uint32_t key_len,
                          const struct sink_position *pos);
+
+    /* Calls visit for each source that has a position accepted. The key is borrowed for the call; visit must
+     * not call back into the intake. */
+    void (*each_position)(struct intake *in,
+                          void (*visit)(void *context, const void *key, uint32_t key_len,
+                                        const struct sink_position *position),
+                          void *context);
 
     /* Cuts, commits, and waits at most timeout_ms for the record to be durable. 0, or ERR_CANCELLED when the
      * time ran out or intake is paused (then nothing is lost; the commit goes on). Not between begin and end.
@@ -115,6 +143,12 @@ struct sink_ops {
      */
     void (*stop)(struct sink *s);
     void (*free)(struct sink *s);
+    /* Whether what was delivered is, as far as the sink knows, still its own to store: else no commit is made
+     * for now. Any thread. NULL: always. */
+    bool (*may_commit)(struct sink *s);
+    /* How messages of that topic are read; false if it's none of the sink's. One thread, and the sink isn't
+     * started: for replays of what was rejected. */
+    bool (*reading_of)(struct sink *s, struct span topic, struct topic_reading *ret);
     /* Appends the sink's own metrics in Prometheus text, each line complete, sink label included. Any thread.
      */
     void (*metrics)(struct sink *s, struct buffer *dst);

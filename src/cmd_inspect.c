@@ -140,7 +140,7 @@ static void print_positions(const struct position_table *positions)
     for (size_t i = 0; i < positions->count; i++) {
         const struct position_entry *e = &positions->entries[i];
         struct buffer text = {0};
-        position_append_text(&text, e->key, e->key_len, e->position.next);
+        position_append_text(&text, e->key, e->key_len, &e->position);
         printf("  %s\n", buffer_cstr(&text));
         buffer_release(&text);
     }
@@ -251,7 +251,7 @@ static void append_json(struct buffer *b, const struct inspection *in)
         const struct position_entry *e = &in->view.state.positions.entries[i];
         if (i)
             buffer_append_u8(b, ',');
-        position_append_json(b, e->key, e->key_len, e->position.next, e->position.mark, e->position.mark_len);
+        position_append_json(b, e->key, e->key_len, &e->position);
     }
     buffer_append_str(b, "]}\n");
 }

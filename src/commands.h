@@ -23,7 +23,9 @@ int cmd_merge(int argc, char **argv);
 int cmd_inspect(int argc, char **argv);
 int cmd_export(int argc, char **argv);
 int cmd_verify(int argc, char **argv);
+int cmd_offsets(int argc, char **argv);
 int cmd_recover(int argc, char **argv);
+int cmd_rejects(int argc, char **argv);
 int cmd_version(int argc, char **argv);
 
 /* "varve NAME: wrong usage: ..., see `varve NAME -h`" to stderr; EXIT_WRONG_USAGE. detail may be NULL. */

@@ -32,6 +32,8 @@ static void write_metrics(void *context, struct buffer *dst)
         .storage = &storage,
         .forced_merge = &forced_merge,
         .rejects = &rejects,
+        .has_reject_topic = atomic_load(&d->reject_forward) != NULL,
+        .rejects_forwarded = reject_forward_total(atomic_load(&d->reject_forward)),
         .sinks = d->sinks,
         .sinks_count = atomic_load(&d->ready) ? d->sinks_count : 0,
         .paused = ingest_paused(d->ingest),

@@ -14,10 +14,22 @@ void daemon_acknowledge(struct daemon *d)
     mutex_unlock(&d->sinks_lock);
 }
 
+static bool may_commit(void *context)
+{
+    struct daemon *d = context;
+    bool may = true;
+    mutex_lock(&d->sinks_lock);
+    for (size_t i = 0; d->sinks_acknowledge && i < d->sinks_count && may; i++)
+        may = !d->sinks[i]->ops->may_commit || d->sinks[i]->ops->may_commit(d->sinks[i]);
+    mutex_unlock(&d->sinks_lock);
+    return may;
+}
+
 static void on_durable(void *context, uint64_t n)
 {
     struct daemon *d = context;
     log_debug("commit %" PRIu64 " is durable", n);
+    reject_forward_durable(atomic_load(&d->reject_forward), atomic_load(&d->cut_reject_length));
     daemon_acknowledge(d);
 }
 
@@ -66,7 +78,9 @@ static uint64_t reject_length(void *context)
     struct daemon *d = context;
     struct reject_log *log = atomic_load(&d->opened_reject_log);
     struct storage *st = atomic_load(&d->opened_storage);
-    return log ? reject_log_length(log) : st ? storage_reject_log_length(st) : 0;
+    uint64_t length = log ? reject_log_length(log) : st ? storage_reject_log_length(st) : 0;
+    atomic_store(&d->cut_reject_length, length); /* one commit at a time: durable when on_durable says so */
+    return length;
 }
 
 static int sync_rejects(void *context, struct error *reterr)
@@ -84,6 +98,7 @@ struct storage_hooks daemon_storage_hooks(struct daemon *d)
     return (struct storage_hooks){
         .context = d,
         .durable = on_durable,
+        .may_commit = may_commit,
         .fatal = on_fatal,
         .disk_full = on_disk_full,
         .problem = on_problem,

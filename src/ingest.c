@@ -267,21 +267,23 @@ static void deliver(struct intake *in, struct intake_worker *w, const struct sam
         reason_add(&w->counters->dropped, reason_index(&w->counters->dropped, "nan"), batch->dropped_nan);
 }
 
-static void reject(struct intake *in, struct intake_worker *w, const char *where, const char *reason,
-                   const void *payload, size_t size, uint64_t full_size)
+static void reject(struct intake *in, struct intake_worker *w, const struct rejected *r)
 {
     struct ingest *ing = of_intake(in);
-    reason_add(&w->counters->rejected, reason_index(&w->counters->rejected, reason), 1);
+    reason_add(&w->counters->rejected, reason_index(&w->counters->rejected, r->reason), 1);
     if (!ing->reject_log)
         return;
     const char *sink_name = w->counters->sink_name;
+    uint32_t kept = r->payload.len < REJECT_PAYLOAD_MAX ? r->payload.len : REJECT_PAYLOAD_MAX;
     struct reject_entry entry = {
-        .time_ms = clock_now_ms(),
+        .time_ms = r->rejected_ms ? r->rejected_ms : clock_now_ms(),
         .sink = span_of(sink_name, strlen(sink_name)),
-        .position = span_of(where, strlen(where)),
-        .reason = span_of(reason, strlen(reason)),
-        .payload = span_of(payload, size < REJECT_PAYLOAD_MAX ? size : REJECT_PAYLOAD_MAX),
-        .full_size = full_size,
+        .position = span_of(r->where, strlen(r->where)),
+        .reason = span_of(r->reason, strlen(r->reason)),
+        .payload = span_of(r->payload.data, kept),
+        .full_size = r->full_size,
+        .record_time_ms = r->record_time_ms == TIMESTAMP_NONE ? 0 : r->record_time_ms,
+        .key = r->key,
     };
     reject_log_append(ing->reject_log, &entry);
 }
@@ -335,6 +337,27 @@ static void set_position(struct intake *in, const void *key, uint32_t key_len,
     storage_set_position(of_intake(in)->storage, key, key_len, &p);
 }
 
+struct visit {
+    void (*visit)(void *context, const void *key, uint32_t key_len, const struct sink_position *position);
+    void *context;
+};
+
+static void visit_storage_position(void *context, const void *key, uint32_t key_len,
+                                   const struct storage_position *pos)
+{
+    struct visit *v = context;
+    struct sink_position p = from_storage(pos);
+    v->visit(v->context, key, key_len, &p);
+}
+
+static void each_position(struct intake *in,
+                          void (*visit)(void *context, const void *key, uint32_t key_len,
+                                        const struct sink_position *position),
+                          void *context)
+{
+    storage_each_position(of_intake(in)->storage, visit_storage_position, &(struct visit){visit, context});
+}
+
 /* --- the rest --- */
 
 static int flush(struct intake *in, int64_t timeout_ms, struct error *reterr)
@@ -380,6 +403,7 @@ static const struct intake_ops ops = {
     .position = position,
     .durable_position = durable_position,
     .set_position = set_position,
+    .each_position = each_position,
     .flush = flush,
     .discard = discard,
     .commit_number = commit_number,

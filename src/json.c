@@ -1,7 +1,5 @@
 #include "src/json.h"
 
-#include <stdbool.h>
-
 /* Length of the UTF-8 sequence at p (1 to 4), or 0 if it isn't one (RFC 3629: no surrogates, no overlong
  * form). */
 static size_t utf8_len(const unsigned char *p, size_t size)
@@ -17,6 +15,16 @@ static size_t utf8_len(const unsigned char *p, size_t size)
         code = code << 6 | (p[i] & 0x3f);
     }
     return code < least[len] || code > 0x10ffff || (code >= 0xd800 && code < 0xe000) ? 0 : len;
+}
+
+bool json_is_utf8(const char *text, size_t len)
+{
+    for (size_t i = 0, n; i < len; i += n) {
+        n = utf8_len((const unsigned char *)text + i, len - i);
+        if (n == 0)
+            return false;
+    }
+    return true;
 }
 
 void json_append_string(struct buffer *dst, const char *text, size_t len)

@@ -15,6 +15,8 @@ static const struct {
     {"verify", cmd_verify, "verify DIR", "checks every file, block and index row"},
     {"merge", cmd_merge, "merge DIR|URL [YYYY_MM]", "forced merge: one part a month"},
     {"recover", cmd_recover, "recover DIR", "finishes an unclean stop"},
+    {"offsets", cmd_offsets, "offsets show|reset DIR ...", "positions of a stopped store"},
+    {"rejects", cmd_rejects, "rejects list|replay DIR ...", "what couldn't be decoded"},
     {"version", cmd_version, "version", "versions, what is built in and what isn't"},
 };
 enum { COMMANDS_COUNT = sizeof commands / sizeof commands[0] };

@@ -2,21 +2,14 @@
 
 #include <inttypes.h>
 #include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
 
+#include "sinks/kafka/kafka_position.h"
 #include "sinks/mqtt/spool.h" /* SPOOL_ID_SIZE */
 #include "src/json.h"
-
-/* A key's parts, which borrow from it. */
-struct source {
-    enum { SOURCE_UNKNOWN, SOURCE_KAFKA, SOURCE_MQTT } type;
-    struct word {
-        const char *data;
-        size_t len;
-    } sink, cluster, topic, spool;
-    uint64_t partition;
-};
-
-#define PARTS_MAX 5
+#include "src/reject_replay.h"
 
 static void append_hex(struct buffer *dst, const uint8_t *data, uint32_t len)
 {
@@ -24,106 +17,155 @@ static void append_hex(struct buffer *dst, const uint8_t *data, uint32_t len)
         buffer_printf(dst, "%02x", data[i]);
 }
 
-/* Between slashes; more than PARTS_MAX count as PARTS_MAX + 1. */
-static size_t split(struct word *parts, const char *key, size_t key_len)
+/* "SINK/kafka/CLUSTER-ID/TOPIC/PARTITION", "SINK/mqtt/SPOOL-ID" or "SINK/rejects" */
+struct position_key position_parse_key(const uint8_t *key, uint32_t key_len)
 {
-    const char *end = key + key_len;
-    for (size_t n = 0; n < PARTS_MAX; n++) {
-        const char *slash = key < end ? memchr(key, '/', (size_t)(end - key)) : NULL;
-        parts[n] = (struct word){key, (size_t)((slash ? slash : end) - key)};
-        if (!slash)
-            return n + 1;
-        key = slash + 1;
+    static const char mqtt[] = "mqtt/";
+    struct position_key k = {.source = POSITION_UNKNOWN};
+    struct kafka_key_parts parts;
+    const char *text = (const char *)key;
+    if (kafka_position_parse_key(key, key_len, &parts)) {
+        k = (struct position_key){POSITION_KAFKA, parts.sink, parts.cluster,
+                                  parts.topic,    {0},        (uint32_t)parts.partition};
+        return k;
     }
-    return PARTS_MAX + 1;
-}
-
-static bool is_word(const struct word *w, const char *text)
-{
-    return w->len == strlen(text) && memcmp(w->data, text, w->len) == 0;
-}
-
-static bool parse_partition(uint64_t *ret, const struct word *w)
-{
-    *ret = 0;
-    for (size_t i = 0; i < w->len; i++) {
-        if (w->data[i] < '0' || w->data[i] > '9')
-            return false;
-        *ret = *ret * 10 + (uint64_t)(w->data[i] - '0');
+    const char *slash = key_len ? memchr(text, '/', key_len) : NULL;
+    if (!slash)
+        return k;
+    size_t sink_len = (size_t)(slash - text), rest_len = key_len - sink_len - 1;
+    const char *rest = slash + 1;
+    if (rest_len == strlen(mqtt) + SPOOL_ID_SIZE - 1 && memcmp(rest, mqtt, strlen(mqtt)) == 0) {
+        k.source = POSITION_MQTT;
+        k.spool = span_of(rest + strlen(mqtt), SPOOL_ID_SIZE - 1);
+    } else if (rest_len == strlen(REJECT_REPLAY_KEY) && memcmp(rest, REJECT_REPLAY_KEY, rest_len) == 0) {
+        k.source = POSITION_REJECTS;
+    } else {
+        return k;
     }
-    return w->len > 0 && w->len <= 10;
+    k.sink = span_of(text, sink_len);
+    return k;
 }
 
-/* "SINK/kafka/CLUSTER-ID/TOPIC/PARTITION" or "SINK/mqtt/SPOOL-ID" */
-static struct source parse(const uint8_t *key, uint32_t key_len)
+static enum kafka_begin order_of(const struct storage_position *p, int64_t *ret_value)
 {
-    struct source s = {.type = SOURCE_UNKNOWN};
-    struct word parts[PARTS_MAX];
-    size_t count = split(parts, (const char *)key, key_len);
-    if (count == 5 && is_word(&parts[1], "kafka") && parse_partition(&s.partition, &parts[4])) {
-        s.type = SOURCE_KAFKA;
-        s.cluster = parts[2];
-        s.topic = parts[3];
-    } else if (count == 3 && is_word(&parts[1], "mqtt") && parts[2].len == SPOOL_ID_SIZE - 1) {
-        s.type = SOURCE_MQTT;
-        s.spool = parts[2];
-    }
-    s.sink = parts[0];
-    return s;
+    struct sink_position s = {.next = p->next, .mark_len = p->mark_len};
+    memcpy(s.mark, p->mark, sizeof s.mark);
+    return kafka_position_begin(&s, ret_value);
 }
 
-#define WORD(w) (int)(w).len, (w).data
-
-void position_append_text(struct buffer *dst, const uint8_t *key, uint32_t key_len, uint64_t next)
+static void append_time(struct buffer *dst, int64_t ms)
 {
-    struct source s = parse(key, key_len);
-    switch (s.type) {
-    case SOURCE_KAFKA:
-        buffer_printf(dst,
-                      "%.*s: kafka topic %.*s partition %" PRIu64 " at offset %" PRIu64 " (cluster %.*s)",
-                      WORD(s.sink), WORD(s.topic), s.partition, next, WORD(s.cluster));
+    time_t s = (time_t)(ms / 1000);
+    struct tm tm;
+    char text[40];
+    if (ms < 0 || !gmtime_r(&s, &tm)) {
+        buffer_printf(dst, "%" PRId64 " ms", ms);
         return;
-    case SOURCE_MQTT:
-        buffer_printf(dst, "%.*s: mqtt spool %.*s at message %" PRIu64, WORD(s.sink), WORD(s.spool), next);
+    }
+    (void)strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &tm);
+    buffer_append_str(dst, text);
+    if (ms % 1000)
+        buffer_printf(dst, ".%03d", (int)(ms % 1000));
+    buffer_append_u8(dst, 'Z');
+}
+
+void position_append_where(struct buffer *dst, const uint8_t *key, uint32_t key_len,
+                           const struct storage_position *position)
+{
+    struct position_key k = position_parse_key(key, key_len);
+    int64_t value;
+    if (k.source == POSITION_MQTT) {
+        buffer_printf(dst, "message %" PRIu64, position->next);
         return;
-    case SOURCE_UNKNOWN:
+    }
+    switch (k.source == POSITION_KAFKA ? order_of(position, &value) : KAFKA_BEGIN_NONE) {
+    case KAFKA_BEGIN_EARLIEST:
+        buffer_append_str(dst, "its earliest record");
+        return;
+    case KAFKA_BEGIN_LATEST:
+        buffer_append_str(dst, "its end");
+        return;
+    case KAFKA_BEGIN_TIMESTAMP:
+        buffer_append_str(dst, "its first record from ");
+        append_time(dst, value);
+        buffer_append_str(dst, " on");
+        return;
+    case KAFKA_BEGIN_OFFSET:
+    case KAFKA_BEGIN_NONE:
         break;
     }
-    buffer_append_str(dst, "key ");
-    append_hex(dst, key, key_len);
-    buffer_printf(dst, " at %" PRIu64, next);
+    buffer_printf(dst, "%s%" PRIu64,
+                  k.source == POSITION_KAFKA     ? "offset "
+                  : k.source == POSITION_REJECTS ? "byte "
+                                                 : "",
+                  position->next);
 }
 
-static void append_member(struct buffer *dst, const char *name, struct word value)
+#define SPAN(s) (int)(s).len, (s).data
+
+void position_append_text(struct buffer *dst, const uint8_t *key, uint32_t key_len,
+                          const struct storage_position *position)
+{
+    struct position_key k = position_parse_key(key, key_len);
+    switch (k.source) {
+    case POSITION_KAFKA:
+        buffer_printf(dst, "%.*s: kafka topic %.*s partition %" PRIu32 " at ", SPAN(k.sink), SPAN(k.topic),
+                      k.partition);
+        position_append_where(dst, key, key_len, position);
+        buffer_printf(dst, " (cluster %.*s)", SPAN(k.cluster));
+        return;
+    case POSITION_MQTT:
+        buffer_printf(dst, "%.*s: mqtt spool %.*s at ", SPAN(k.sink), SPAN(k.spool));
+        break;
+    case POSITION_REJECTS:
+        buffer_printf(dst, "%.*s: rejects replayed up to ", SPAN(k.sink));
+        break;
+    case POSITION_UNKNOWN:
+        buffer_append_str(dst, "key ");
+        append_hex(dst, key, key_len);
+        buffer_append_str(dst, " at ");
+        break;
+    }
+    position_append_where(dst, key, key_len, position);
+}
+
+static void append_member(struct buffer *dst, const char *name, struct span value)
 {
     buffer_printf(dst, "\"%s\":", name);
     json_append_string(dst, value.data, value.len);
     buffer_append_u8(dst, ',');
 }
 
-void position_append_json(struct buffer *dst, const uint8_t *key, uint32_t key_len, uint64_t next,
-                          const uint8_t *mark, uint32_t mark_len)
+void position_append_json(struct buffer *dst, const uint8_t *key, uint32_t key_len,
+                          const struct storage_position *position)
 {
-    struct source s = parse(key, key_len);
+    static const char *const types[] = {"", "kafka", "mqtt", "rejects"};
+    static const char *const begins[] = {"", "earliest", "latest", "time", "offset"};
+    struct position_key k = position_parse_key(key, key_len);
+    int64_t value = 0;
+    enum kafka_begin begin = k.source == POSITION_KAFKA ? order_of(position, &value) : KAFKA_BEGIN_NONE;
     buffer_append_u8(dst, '{');
-    if (s.type == SOURCE_UNKNOWN) {
+    if (k.source == POSITION_UNKNOWN) {
         buffer_append_str(dst, "\"key_hex\":\"");
         append_hex(dst, key, key_len);
         buffer_append_str(dst, "\",");
     } else {
-        append_member(dst, "key", (struct word){(const char *)key, key_len});
-        append_member(dst, "sink", s.sink);
+        append_member(dst, "key", span_of((const char *)key, key_len));
+        append_member(dst, "sink", k.sink);
+        append_member(dst, "type", span_of(types[k.source], strlen(types[k.source])));
     }
-    if (s.type == SOURCE_KAFKA) {
-        append_member(dst, "type", (struct word){"kafka", 5});
-        append_member(dst, "cluster", s.cluster);
-        append_member(dst, "topic", s.topic);
-        buffer_printf(dst, "\"partition\":%" PRIu64 ",", s.partition);
-    } else if (s.type == SOURCE_MQTT) {
-        append_member(dst, "type", (struct word){"mqtt", 4});
-        append_member(dst, "spool", s.spool);
+    if (k.source == POSITION_KAFKA) {
+        append_member(dst, "cluster", k.cluster);
+        append_member(dst, "topic", k.topic);
+        buffer_printf(dst, "\"partition\":%" PRIu32 ",", k.partition);
+    } else if (k.source == POSITION_MQTT) {
+        append_member(dst, "spool", k.spool);
     }
-    buffer_printf(dst, "\"next\":%" PRIu64 ",\"mark\":\"", next);
-    append_hex(dst, mark, mark_len);
+    if (begin)
+        buffer_printf(dst, "\"begin\":\"%s\",", begins[begin]);
+    if (begin == KAFKA_BEGIN_TIMESTAMP)
+        buffer_printf(dst, "\"begin_ms\":%" PRId64 ",", value);
+    buffer_printf(dst, "\"next\":%" PRIu64 ",\"mark\":\"", position->next);
+    append_hex(dst, position->mark, position->mark_len);
     buffer_append_str(dst, "\"}");
 }

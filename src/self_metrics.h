@@ -14,6 +14,8 @@ struct self_metrics {
     const struct storage_stats *storage;
     const struct storage_merge_progress *forced_merge; /* may be NULL */
     const struct reject_log_stats *rejects;            /* may be NULL */
+    bool has_reject_topic;
+    uint64_t rejects_forwarded;
     struct sink *const *sinks;
     size_t sinks_count;
     unsigned paused; /* enum intake_pause */

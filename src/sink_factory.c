@@ -82,11 +82,13 @@ static struct kafka_static_partition *static_partitions(const struct config_sink
     return partitions;
 }
 
-/* Gives the options of a Kafka sink to use; what they point to lives until it returns. */
-static int
-with_kafka_options(const struct config_sink *s, const char *node, const struct source_meaning *meaning,
-                   int (*use)(const struct kafka_sink_options *options, void *context, struct error *reterr),
-                   void *context, struct error *reterr)
+/* Gives the options of a Kafka sink to use; what they point to lives until it returns. cfg, for the names of
+ * all sinks, may be NULL. */
+static int with_kafka_options(const struct config_sink *s, const struct config *cfg, const char *node,
+                              const struct source_meaning *meaning,
+                              int (*use)(const struct kafka_sink_options *options, void *context,
+                                         struct error *reterr),
+                              void *context, struct error *reterr)
 {
     struct buffer brokers = {0};
     size_t partitions_count;
@@ -95,9 +97,15 @@ with_kafka_options(const struct config_sink *s, const char *node, const struct s
     for (size_t i = 0; i < s->librdkafka_count; i++)
         properties[i] = (struct kafka_property){s->librdkafka[i].key, s->librdkafka[i].value};
     join_brokers(&brokers, &s->brokers);
+    size_t names_count = cfg ? cfg->sinks_count : 0;
+    const char **names = xcalloc(names_count + 1, sizeof *names);
+    for (size_t i = 0; i < names_count; i++)
+        names[i] = cfg->sinks[i].name;
 
     struct kafka_sink_options options = {
         .name = s->name,
+        .sink_names = names,
+        .sink_names_count = names_count,
         .node = node,
         .brokers = buffer_cstr(&brokers),
         .topics = (const char *const *)s->topics.items,
@@ -125,6 +133,7 @@ with_kafka_options(const struct config_sink *s, const char *node, const struct s
     int r = options.decoder ? use(&options, context, reterr)
                             : error_set(reterr, ERR_INVALID, "format %s isn't built", s->format);
     buffer_release(&brokers);
+    free(names);
     free(partitions);
     free(properties);
     return r;
@@ -151,7 +160,7 @@ static int use_for_check(const struct kafka_sink_options *options, void *context
 static int new_kafka(struct sink **ret, const struct config *cfg, const struct config_sink *s,
                      const struct source_meaning *meaning, struct intake *intake, struct error *reterr)
 {
-    return with_kafka_options(s, cfg->node, meaning, ret ? use_for_sink : use_for_check,
+    return with_kafka_options(s, cfg, cfg->node, meaning, ret ? use_for_sink : use_for_check,
                               &(struct new_sink){ret, intake}, reterr);
 }
 
@@ -326,5 +335,5 @@ int sink_factory_connect(const struct config_sink *sink, const char *node, int64
     struct connect c = {timeout_ms, found};
     if (sink->type == CONFIG_SINK_MQTT)
         return with_mqtt_options(sink, NULL, use_mqtt_for_connect, &c, reterr);
-    return with_kafka_options(sink, node, &(struct source_meaning){0}, use_for_connect, &c, reterr);
+    return with_kafka_options(sink, NULL, node, &(struct source_meaning){0}, use_for_connect, &c, reterr);
 }

@@ -125,9 +125,9 @@ int storage_delete_series(struct storage *st, struct selector *const *selectors,
         st->deletion = NULL;
     }
     storage_end_turn(st);
-    if (r == ERR_FULL && d.applied)
-        (void)error_set(reterr, ERR_FULL,
-                        "the disk is full: the series are gone from answers, but not yet durably");
+    if ((r == ERR_FULL || r == ERR_CANCELLED) && d.applied)
+        (void)error_set(reterr, r,
+                        "the series are gone from answers, but not yet durably: the next commit does it");
     if (r == 0)
         *ret_count = d.ids_count;
     deletion_release(&d);

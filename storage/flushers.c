@@ -12,6 +12,8 @@
 #define RAW_ROWS_FLUSH_INTERVAL_MS 1000
 /* How long a failed commit waits before it's tried again. */
 #define FULL_RETRY_MS 1000
+/* A commit that was held back is tried again sooner. */
+#define HELD_RETRY_MS 50
 
 void storage_wake(struct storage *st)
 {
@@ -78,14 +80,16 @@ void start_raw_rows_flusher(struct storage *st)
 
 /* --- flush_interval: a commit --- */
 
-static void commit_round(struct storage *st)
+/* True if it's held back (hooks.may_commit). */
+static bool commit_round(struct storage *st)
 {
     mutex_lock(&st->wake_lock);
     uint64_t wanted = st->flushes_wanted;
     mutex_unlock(&st->wake_lock);
     struct error error = {0};
     int r = storage_commit(st, &error);
-    bool full = r == ERR_FULL;
+    bool held = r == ERR_CANCELLED;
+    bool full = held ? atomic_load(&st->disk_full) : r == ERR_FULL;
     if (atomic_exchange(&st->disk_full, full) != full && st->hooks.disk_full)
         st->hooks.disk_full(st->hooks.context, full, &error);
     mutex_lock(&st->wake_lock);
@@ -96,18 +100,22 @@ static void commit_round(struct storage *st)
     mutex_unlock(&st->wake_lock);
     back_pressure_measure(st);
     merge_workers_wake_all(st->merge_workers);
+    return held;
 }
 
 static void inmemory_parts_flusher(void *arg)
 {
     struct storage *st = arg;
+    bool held = false;
     while (!atomic_load(&st->failed)) {
-        int64_t interval = atomic_load(&st->disk_full) ? FULL_RETRY_MS : st->flush_interval_ms;
+        int64_t interval = held                          ? HELD_RETRY_MS
+                           : atomic_load(&st->disk_full) ? FULL_RETRY_MS
+                                                         : st->flush_interval_ms;
         mutex_lock(&st->wake_lock);
         int64_t until = clock_monotonic_ms() + interval;
         int64_t left;
-        while (!st->stopping && !st->commit_wanted &&
-               !(st->flushes_wanted > st->flushes_done && !atomic_load(&st->disk_full)) &&
+        while (!st->stopping && (held || !st->commit_wanted) &&
+               !(!held && st->flushes_wanted > st->flushes_done && !atomic_load(&st->disk_full)) &&
                (left = until - clock_monotonic_ms()) > 0)
             cond_wait_ms(&st->wake, &st->wake_lock, left);
         bool stopping = st->stopping;
@@ -115,7 +123,7 @@ static void inmemory_parts_flusher(void *arg)
         mutex_unlock(&st->wake_lock);
         if (stopping)
             return; /* storage_close makes the last commit */
-        commit_round(st);
+        held = commit_round(st);
     }
 }
 

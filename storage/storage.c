@@ -186,6 +186,33 @@ int storage_recover(const char *path, struct error *reterr)
     return store_dir_give_back(&fs_posix, path, lock_fd, reterr);
 }
 
+int storage_edit_positions(const char *path,
+                           int (*edit)(void *context, struct position_table *positions, struct error *reterr),
+                           void *context, struct error *reterr)
+{
+    const struct fs *fs = &fs_posix;
+    _cleanup_free_ char *checkpoint = xasprintf("%s/" FILE_CHECKPOINT, path);
+    if (!fs_exists(checkpoint))
+        return error_set(reterr, ERR_NOT_FOUND, "%s: there's no store of Varve's here", path);
+    struct store_view view = {0};
+    int lock_fd;
+    bool new_guard;
+    int r = store_dir_acquire(fs, path, &view, &lock_fd, &new_guard, reterr);
+    if (r < 0)
+        return r;
+    r = edit(context, &view.state.positions, reterr);
+    bool refused = r < 0;
+    if (r == 0)
+        r = checkpoint_write(&view.state, fs, checkpoint, reterr);
+    store_view_release(&view);
+    if (r < 0 && !refused) { /* which of the two is on disk isn't known: the next start reads it */
+        (void)close(lock_fd);
+        return r;
+    }
+    int back = store_dir_give_back(fs, path, lock_fd, refused ? NULL : reterr);
+    return refused ? r : back;
+}
+
 /* --- positions --- */
 
 static bool copy_position(struct storage *st, const struct position_table *table, const void *key,
@@ -215,6 +242,19 @@ void storage_set_position(struct storage *st, const void *key, uint32_t key_len,
 {
     mutex_lock(&st->positions_lock);
     position_table_set(&st->positions, key, key_len, pos);
+    mutex_unlock(&st->positions_lock);
+}
+
+void storage_each_position(struct storage *st,
+                           void (*visit)(void *context, const void *key, uint32_t key_len,
+                                         const struct storage_position *pos),
+                           void *context)
+{
+    mutex_lock(&st->positions_lock);
+    for (size_t i = 0; i < st->positions.count; i++) {
+        const struct position_entry *e = &st->positions.entries[i];
+        visit(context, e->key, e->key_len, &e->position);
+    }
     mutex_unlock(&st->positions_lock);
 }
 

@@ -34,6 +34,9 @@ struct storage_hooks {
     void *context;
     /* Commit record n is on disk: sources may be acknowledged up to storage_durable_position. */
     void (*durable)(void *context, uint64_t n);
+    /* Whether a commit may be made now; asked before its cut and right before its record. false holds it
+     * back, rows stay as they are, and it's asked again soon. May be NULL: always. */
+    bool (*may_commit)(void *context);
     /* Nothing can be written any more (EIO, a damaged journal): the process must end without acknowledging.
      */
     void (*fatal)(void *context, const struct error *error);
@@ -76,6 +79,13 @@ int storage_close(struct storage *st, struct error *reterr);
 
 /* Finishes an unclean stop and closes (varve recover). */
 int storage_recover(const char *path, struct error *reterr);
+
+/* Changes the positions of a store that isn't running: finishes an unclean stop, gives edit the whole table
+ * to change, writes it durably, and closes. Nothing is written if edit fails. ERR_BUSY if a server runs on
+ * it, ERR_NOT_FOUND where no Varve has been. */
+int storage_edit_positions(const char *path,
+                           int (*edit)(void *context, struct position_table *positions, struct error *reterr),
+                           void *context, struct error *reterr);
 
 /* --- rows --- */
 
@@ -128,6 +138,12 @@ bool storage_durable_position(struct storage *st, const void *key, uint32_t key_
 /* Sets it without a claim: where a new source starts, or an operator's decision. Part of the next commit. */
 void storage_set_position(struct storage *st, const void *key, uint32_t key_len,
                           const struct storage_position *pos);
+
+/* Calls visit for each source that has a position accepted, under a lock: visit must not call the store. */
+void storage_each_position(struct storage *st,
+                           void (*visit)(void *context, const void *key, uint32_t key_len,
+                                         const struct storage_position *pos),
+                           void *context);
 
 /* Commits all rows handed over before the call, and waits until the record is durable and published.
  * timeout_ms < 0: no limit. ERR_CANCELLED when the time ran out, ERR_FULL at once when the disk is full. Any

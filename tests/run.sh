@@ -88,6 +88,11 @@ step mqtt-kill     quick release+dev 600 "kill -9 at random moments and fault po
 step mqtt-kill-long full release+dev 1800 "the same, 20 times, and that PUBACKs sent too early are found" \
                                                      @PYTHON@ tests/real/mqtt_kill.py --build @BUILD@ --fault-build @ROOT@/dev --kills 20 --proof
 step mqtt-powercut quick dev     600  "the power is lost: nothing that MQTT's PUBACK went out for is missing" \
+step mqtt-kill     quick release+dev 600 "kill -9 at random moments and fault points, 100,000 MQTT messages: none missing, none twice" \
+                                                     @PYTHON@ tests/real/mqtt_kill.py --build @BUILD@ --fault-build @ROOT@/dev --kills 5 --messages 100000 --rate 3000
+step mqtt-kill-long full release+dev 3600 "the same, 50 kills over 2 million, and that what acknowledges too early or stores twice is found" \
+                                                     @PYTHON@ tests/real/mqtt_kill.py --build @BUILD@ --fault-build @ROOT@/dev --kills 50 --messages 2000000 --rate 8000 --proof
+step mqtt-powercut quick dev     600  "the power is lost: no message that MQTT's PUBACK went out for is missing, none is there twice" \
                                                      @PYTHON@ tests/real/mqtt_powercut.py --build @BUILD@ --cuts 2 --points 8
 step mqtt-powercut-long full dev 3600 "the same 12 times at more points, and the fsyncs that it would miss" \
                                                      @PYTHON@ tests/real/mqtt_powercut.py --build @BUILD@ --cuts 12 --points 30 --rand 2 --proof
@@ -115,6 +120,15 @@ step delete        quick release 300  "series are deleted in mid-stream: by Varv
                                                      @PYTHON@ tests/real/delete.py --build @BUILD@
 step snapshot-backup full release 1200 "the same, also through vmbackup and vmrestore" \
                                                      @PYTHON@ tests/real/snapshot.py --build @BUILD@ --vmbackup
+step rejects       quick dev     300  "what can't be decoded, of every format and through kills, is kept once, and replayed once" \
+                                                     @PYTHON@ tests/real/rejects.py --build @BUILD@
+step rejects-asan  full  asan    900  "the same under ASan"     @PYTHON@ tests/real/rejects.py --build @BUILD@ --kills 20 --messages 2000
+step two-nodes     quick dev     300  "two nodes in one group: moves are exact; what kills and freezes leave in both stores is what it has to be" \
+                                                     @PYTHON@ tests/real/two_nodes.py --build @BUILD@
+step two-nodes-long full dev     3600 "the same with more of each" \
+                                                     @PYTHON@ tests/real/two_nodes.py --build @BUILD@ --moves 8 --kills 12 --freezes 8
+step two-nodes-cooperative full dev 1200 "the same with cooperative rebalances" \
+                                                     @PYTHON@ tests/real/two_nodes.py --build @BUILD@ --assignor cooperative-sticky --kills 4 --freezes 4
 step bad-input     quick release 600  "bad input of every kind costs itself only"  @PYTHON@ tests/real/bad_input.py --build @BUILD@
 step bad-input-asan full asan    1200 "the same under ASan"     @PYTHON@ tests/real/bad_input.py --build @BUILD@
 step mqtt          quick dev     300  "the MQTT sink against a real mosquitto"       bash tests/real/mqtt/traps.sh @BUILD@
@@ -133,8 +147,8 @@ step bench-mqtt    full  release 3600 "MQTT beside a bare subscriber: at least 0
 step bench-open    full  release 3600 "a million series and 1,000 parts: ready within 2 s" sh tests/bench/run.sh open --build @BUILD@
 
 # Steps that mostly wait (for groups to form, brokers to start, times to run out): the last to run, LANES of them at a time.
-BESIDE="kafka broker-away mqtt memory-limit full-disk delete powercut tls mqtt-kill kill snapshot bad-input formats merge-oracle"
-BESIDE+=" dedup retention mqtt-powercut quickstart-kafka quickstart"
+BESIDE="kafka two-nodes broker-away mqtt memory-limit full-disk delete powercut rejects tls mqtt-kill kill snapshot bad-input"
+BESIDE+=" formats merge-oracle dedup retention mqtt-powercut quickstart-kafka quickstart"
 LANES=2
 
 # ---------------------------------------------------------------- what the steps call

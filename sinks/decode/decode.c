@@ -21,11 +21,24 @@ static int labels_influx(const struct decode_options *options, struct span key, 
     return influx_labels(key, field, ret_labels, ret_reason);
 }
 
+static bool always(const struct decode_options *options)
+{
+    (void)options;
+    return true;
+}
+
 static const struct decoder decoders[] = {
-    {.name = "influx", .decode = decode_influx, .labels = labels_influx, .name_is_apart = true},
+    {.name = "influx",
+     .decode = decode_influx,
+     .labels = labels_influx,
+     .name_is_apart = true,
+     .line_stands_alone = always},
     {.name = "prometheus_remote_write", .decode = remote_write_decode, .labels = remote_write_labels},
-    {.name = "json", .decode = json_decode, .labels = json_labels},
-    {.name = "jsonline", .decode = jsonline_decode, .labels = jsonline_labels},
+    {.name = "json",
+     .decode = json_decode,
+     .labels = json_labels,
+     .line_stands_alone = json_item_stands_alone},
+    {.name = "jsonline", .decode = jsonline_decode, .labels = jsonline_labels, .line_stands_alone = always},
     {.name = "value", .decode = value_decode, .labels = value_labels},
 };
 

@@ -41,6 +41,9 @@ struct decoder {
     /* labels puts __name__ last, and there it stays when labels are added: they can't replace it, and it
      * isn't one of those whose number is limited. Stock's way with Influx lines (app/vminsert/influx). */
     bool name_is_apart;
+
+    /* Whether a bad_line means the same when it's decoded alone, as a message. NULL: it doesn't. */
+    bool (*line_stands_alone)(const struct decode_options *options);
 };
 
 /* The decoder of that name, or NULL. */

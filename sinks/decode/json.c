@@ -552,6 +552,11 @@ enum decode_result json_decode(const struct decode_options *options, const struc
     return DECODE_REJECT;
 }
 
+bool json_item_stands_alone(const struct decode_options *options)
+{
+    return options->json->each_is_default && !options->json->has_document_paths;
+}
+
 /* --- labels --- */
 
 static bool take_text(const char **p, const char *end, struct span *ret)

@@ -12,4 +12,7 @@ enum decode_result json_decode(const struct decode_options *options, const struc
 int json_labels(const struct decode_options *options, struct span key, struct span field,
                 struct label_list *ret_labels, const char **ret_reason);
 
+/* Whether one reading of a document is read alike when it's a document of its own. */
+bool json_item_stands_alone(const struct decode_options *options);
+
 #endif

@@ -5,14 +5,24 @@
  * one whose fingerprint the store holds. If a later one comes first, the record was compacted away, which is
  * no mismatch. If the broker says "out of range", the watermarks decide (kafka_start.h).
  *
+ * A topic that is deleted and made anew while we read it may have more records by then than we had read: no
+ * offset is out of range, and the library would go on in the middle of it. But it says when the topic wasn't
+ * there, so from then on the partition is as if it was newly assigned.
+ *
  * A partition leaves the library's assignment before it comes back at another offset: between the two lies at
  * least one poll, which drops what was still in the queue.
  */
 #include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "sinks/kafka/kafka_internal.h"
 #include "src/base/clock.h"
 #include "src/base/log.h"
+
+/* A question about a topic that isn't there takes as long as it may, and the others wait meanwhile. */
+#define VANISHED_RETRY_MS (5 * SECOND_MS)
 
 struct kafka_fingerprint kafka_fingerprint_of_message(const rd_kafka_message_t *m)
 {
@@ -26,7 +36,7 @@ struct kafka_fingerprint kafka_fingerprint_of_message(const rd_kafka_message_t *
 void kafka_halt(struct kafka_consumer *c, struct kafka_partition *p, const char *reason, const char *why)
 {
     p->halted = reason;
-    p->range_unknown = p->recreated = p->reattach = false;
+    p->range_unknown = p->recreated = p->vanished = p->reattach = false;
     log_error("sink %s: %s/%" PRId32 " stands still at offset %" PRId64 " (%s): %s", c->sink->base.name,
               p->topic, p->partition, p->next, reason, why);
 }
@@ -53,6 +63,41 @@ bool kafka_check_record(struct kafka_consumer *c, struct kafka_partition *p, con
     return false;
 }
 
+/* "TOPIC [N]: ..."; other texts are passed over. */
+void kafka_check_not_there(struct kafka_consumer *c, const char *reason)
+{
+    char topic[256];
+    const char *space = strchr(reason, ' ');
+    size_t len = space ? (size_t)(space - reason) : sizeof topic;
+    if (len >= sizeof topic || space[1] != '[')
+        return;
+    (void)snprintf(topic, sizeof topic, "%.*s", (int)len, reason);
+    struct kafka_partition *p = kafka_partition_find(c, topic, (int32_t)strtol(space + 2, NULL, 10));
+    if (p && kafka_partition_wanted(p))
+        p->not_there = true;
+}
+
+/* What was fetched before is delivered by now. */
+static void take_vanished(struct kafka_consumer *c)
+{
+    struct kafka_sink *s = c->sink;
+    for (size_t i = 0; i < c->partitions_count; i++) {
+        struct kafka_partition *p = c->partitions[i];
+        struct sink_position position;
+        if (!p->not_there)
+            continue;
+        mutex_lock(&c->lock);
+        p->not_there = false;
+        if (kafka_partition_wanted(p)) {
+            p->range_unknown = p->vanished = true;
+            p->retry_ms = 0;
+            p->check = s->intake->ops->position(s->intake, p->key.data, (uint32_t)p->key.len, &position) &&
+                       kafka_position_fingerprint(&position, &p->expected);
+        }
+        mutex_unlock(&c->lock);
+    }
+}
+
 static void say_error(struct kafka_consumer *c, const rd_kafka_message_t *m)
 {
     int64_t now = clock_monotonic_ms();
@@ -69,6 +114,13 @@ void kafka_check_error(struct kafka_consumer *c, const rd_kafka_message_t *m)
     struct kafka_partition *p =
         m->rkt ? kafka_partition_find(c, rd_kafka_topic_name(m->rkt), m->partition) : NULL;
     switch (m->err) {
+    case RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION:
+    case RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC:
+    case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART: /* as the other way round: kafka_check_not_there */
+        if (p && kafka_partition_wanted(p))
+            p->not_there = true;
+        say_error(c, m);
+        return;
     case RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET:
         if (p && kafka_partition_wanted(p)) {
             p->range_unknown = true;
@@ -107,7 +159,7 @@ static bool resolve_range(struct kafka_consumer *c, struct kafka_partition *p)
     rd_kafka_resp_err_t err =
         rd_kafka_query_watermark_offsets(c->rk, p->topic, p->partition, &in.low, &in.high, KAFKA_LOOKUP_MS);
     if (err) {
-        p->retry_ms = clock_monotonic_ms() + SECOND_MS;
+        p->retry_ms = clock_monotonic_ms() + (p->vanished ? VANISHED_RETRY_MS : SECOND_MS);
         return false;
     }
     struct kafka_range_decision d = kafka_range_decide(&in);
@@ -115,7 +167,8 @@ static bool resolve_range(struct kafka_consumer *c, struct kafka_partition *p)
         d = (struct kafka_range_decision){KAFKA_RANGE_RESTART, in.low, 0, "topic_recreated"};
 
     mutex_lock(&c->lock);
-    p->range_unknown = p->recreated = p->check = false;
+    p->check &= p->vanished && d.action == KAFKA_RANGE_CONTINUE;
+    p->range_unknown = p->recreated = p->vanished = false;
     if (d.action == KAFKA_RANGE_HALT) {
         kafka_halt(
             c, p, d.reason,
@@ -141,6 +194,7 @@ void kafka_check_serve(struct kafka_consumer *c)
     bool apply = false, unanswered = false;
     if (c->pending != KAFKA_PENDING_NONE)
         return; /* the library takes the next assignment for the answer to the rebalance */
+    take_vanished(c);
     for (size_t i = 0; i < c->partitions_count; i++) {
         struct kafka_partition *p = c->partitions[i];
         if (p->attached) {

@@ -28,9 +28,14 @@ static void turn(struct kafka_consumer *c)
         kafka_fatal(c);
         return;
     }
-    kafka_rebalance_serve(c);
+    kafka_fence_turned(c);
+    if (c->pending != KAFKA_PENDING_NONE) {
+        kafka_fence_leave(c); /* it waits for commits */
+        kafka_rebalance_serve(c);
+    }
     kafka_check_serve(c);
     kafka_ack_serve(c);
+    kafka_fence_turned(c);
 }
 
 /* Between the two halves of a stop: nothing is polled any more, what becomes durable is acknowledged. */
@@ -209,6 +214,8 @@ void kafka_consumer_run(void *arg)
         if (coordinator_is_lost(c) && !kafka_consumer_stopping(c))
             reopen(c);
     }
+
+    kafka_fence_leave(c);
 
     bool failed = atomic_load(&s->failed) != NULL || !c->rk;
     if (failed && c->rk)

@@ -17,24 +17,21 @@ static void format_where(char *dst, size_t size, const struct kafka_partition *p
 }
 
 static void reject(struct kafka_consumer *c, const struct kafka_partition *p, const rd_kafka_message_t *m,
-                   const char *reason, size_t kept)
+                   uint32_t line, const char *reason, struct span bytes, uint64_t full_size)
 {
     struct intake *in = c->sink->intake;
     char where[320];
-    format_where(where, sizeof where, p, m->offset, 0);
-    in->ops->reject(in, c->worker, where, reason, m->payload, kept, m->len);
-}
-
-static void reject_bad_lines(struct kafka_consumer *c, const struct kafka_partition *p,
-                             const rd_kafka_message_t *m)
-{
-    struct intake *in = c->sink->intake;
-    char where[320];
-    for (size_t i = 0; i < c->batch.bad_lines_count; i++) {
-        const struct bad_line *b = &c->batch.bad_lines[i];
-        format_where(where, sizeof where, p, m->offset, b->line_number);
-        in->ops->reject(in, c->worker, where, b->reason, b->line.data, b->line.len, b->line.len);
-    }
+    format_where(where, sizeof where, p, m->offset, line);
+    struct message message = kafka_message_of(c->sink, p, m);
+    struct rejected r = {
+        .where = where,
+        .reason = reason,
+        .payload = bytes,
+        .full_size = full_size,
+        .key = message.key,
+        .record_time_ms = message.time_ms,
+    };
+    in->ops->reject(in, c->worker, &r);
 }
 
 static void deliver_message(struct kafka_consumer *c, const struct kafka_partition *p,
@@ -51,7 +48,8 @@ static void deliver_message(struct kafka_consumer *c, const struct kafka_partiti
     if (!m->len)
         atomic_fetch_add_explicit(&s->empty, 1, memory_order_relaxed);
     if (m->len > s->max_message_size) {
-        reject(c, p, m, "too_large", m->len < KAFKA_REJECT_HEAD ? m->len : KAFKA_REJECT_HEAD);
+        reject(c, p, m, 0, "too_large",
+               span_of(m->payload, m->len < KAFKA_REJECT_HEAD ? m->len : KAFKA_REJECT_HEAD), m->len);
         return;
     }
     sample_batch_clear(&c->batch);
@@ -59,11 +57,13 @@ static void deliver_message(struct kafka_consumer *c, const struct kafka_partiti
     if (unpack(&c->unpacker, message.payload, unpack_limit(s->max_message_size), &message.payload, &reason) <
             0 ||
         s->decoder->decode(&s->decode, &message, &c->batch, &reason) == DECODE_REJECT) {
-        reject(c, p, m, reason, m->len);
+        reject(c, p, m, 0, reason, span_of(m->payload, m->len), m->len);
         return;
     }
-    if (c->batch.bad_lines_count)
-        reject_bad_lines(c, p, m);
+    for (size_t i = 0; i < c->batch.bad_lines_count; i++) {
+        const struct bad_line *b = &c->batch.bad_lines[i];
+        reject(c, p, m, b->line_number, b->reason, b->line, b->line.len);
+    }
 
     if (s->timestamp_from_record && message.time_ms != TIMESTAMP_NONE) {
         for (size_t i = 0; i < c->batch.samples_count; i++)

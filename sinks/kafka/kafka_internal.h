@@ -47,9 +47,11 @@ struct kafka_partition {
     struct kafka_fingerprint expected;
 
     /* kafka_check.c: records are dropped while any of these is set. */
+    bool not_there;     /* the library says so; noted in its callback, for kafka_check_serve */
     const char *halted; /* why it stands still until it's assigned anew; NULL: it doesn't */
     bool range_unknown; /* the watermarks are to be asked for */
     bool recreated;     /* ... and then to be restarted as another topic */
+    bool vanished;      /* ... and then to be compared with what was read, once it's there again */
     bool reattach;      /* left out of the assignment once, so that no old record is left in the queue */
     int64_t retry_ms;   /* monotonic: not to be asked for before */
     unsigned refusals;  /* hand-overs refused in a row */
@@ -70,6 +72,9 @@ struct kafka_selected {
     const rd_kafka_message_t *message;
     struct kafka_partition *partition;
 };
+
+/* Where the store knows a partition that has no position under our name and cluster. */
+enum kafka_elsewhere { KAFKA_OTHER_CLUSTER, KAFKA_REMOVED_SINK, KAFKA_ELSEWHERE_COUNT };
 
 struct kafka_consumer {
     struct kafka_sink *sink;
@@ -105,9 +110,20 @@ struct kafka_consumer {
     bool pending_said;
     bool rejoin_checked; /* kafka_rebalance.c: once after a start */
 
+    struct { /* kafka_elsewhere.c: found and not said yet */
+        unsigned count;
+        char name[128]; /* one of the other clusters or sinks */
+        char partition[280];
+    } elsewhere[KAFKA_ELSEWHERE_COUNT];
+
     /* kafka_consumer.c, monotonic, 0 for none: since when statistics say that the group's coordinator has
      * another address, and the last time that the client was made anew for it. */
     int64_t coordinator_moved_ms, reopened_ms;
+
+    /* kafka_fence.c, boot time. turned_ms: when the thread last turned, 0: it doesn't have to. */
+    int64_t session_ms;
+    atomic_llong turned_ms, doubt_until_ms;
+    atomic_bool discarding; /* partitions were lost, and rows of theirs aren't dropped yet */
 
     atomic_bool ack_due;
     unsigned commits_outstanding;
@@ -130,6 +146,8 @@ struct kafka_sink {
     struct sink base;
     struct intake *intake;
     char *node, *brokers, *group;
+    char **sink_names; /* of all sinks of the configuration */
+    size_t sink_names_count;
     char **topics;
     size_t topics_count;
     struct kafka_static_partition *partitions;
@@ -153,6 +171,7 @@ struct kafka_sink {
 
     struct kafka_consumer **consumers;
     unsigned consumers_count;
+    struct kafka_partition *replayed; /* what the last reading_of borrows from */
 
     atomic_bool stop_intake, stop;
     _Atomic(const char *) failed; /* the sink is stopped for good: "fenced" or "fatal" */
@@ -170,7 +189,8 @@ struct kafka_sink {
     unsigned late;        /* clients that nobody waits for, and that aren't destroyed yet */
     bool orphaned;        /* freed by the program: the last of those frees it */
 
-    atomic_ullong messages, tombstones, empty, gap_records, refused, stale;
+    atomic_ullong messages, tombstones, empty, gap_records, refused, stale, group_moved;
+    atomic_ullong begun_known[KAFKA_ELSEWHERE_COUNT]; /* partitions, see kafka_elsewhere.c */
 };
 
 /* kafka_conf.c: the configuration of one consumer, callbacks included. */
@@ -204,6 +224,9 @@ struct message kafka_message_of(const struct kafka_sink *s, const struct kafka_p
  * differ from message to message. */
 const struct rendered_labels *kafka_labels_of(struct kafka_consumer *c, const struct kafka_partition *p,
                                               const struct message *m);
+
+/* The sink's reading_of. */
+bool kafka_reading_of(struct sink *base, struct span topic, struct topic_reading *ret);
 
 /* kafka_sink.c: frees a sink that nothing uses any more. */
 void kafka_sink_release(struct kafka_sink *s);
@@ -246,6 +269,14 @@ void kafka_on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t err, rd_kafka_topic_
 /* Answers the rebalance that is pending, or tries again in the next turn when no broker answers. */
 void kafka_rebalance_serve(struct kafka_consumer *c);
 
+/* kafka_elsewhere.c */
+/* A partition begins without a position: looks whether the store knows it as another sink's, or another
+ * cluster's. */
+void kafka_elsewhere_note(struct kafka_consumer *c, const struct kafka_partition *p);
+void kafka_elsewhere_clear(struct kafka_consumer *c);
+/* Says what was found since it was cleared. */
+void kafka_elsewhere_report(struct kafka_consumer *c);
+
 /* kafka_lookup.c: questions to the brokers; each waits KAFKA_LOOKUP_MS at most, ERR_IO if there's no answer.
  */
 int kafka_lookup_cluster(struct kafka_consumer *c, struct error *reterr);
@@ -269,6 +300,8 @@ bool kafka_check_record(struct kafka_consumer *c, struct kafka_partition *p, con
 struct kafka_fingerprint kafka_fingerprint_of_message(const rd_kafka_message_t *m);
 /* An error that the library delivered among the messages. Under the consumer's lock. */
 void kafka_check_error(struct kafka_consumer *c, const rd_kafka_message_t *m);
+/* The library's error about a topic or partition that isn't there, by its text. From its callback. */
+void kafka_check_not_there(struct kafka_consumer *c, const char *reason);
 /* Acts on what was found: leaves partitions out of the assignment, asks for watermarks, restarts, revives. */
 void kafka_check_serve(struct kafka_consumer *c);
 /* reason: static text, the metric's label. Under the consumer's lock. */
@@ -278,6 +311,14 @@ void kafka_halt(struct kafka_consumer *c, struct kafka_partition *p, const char 
 void kafka_ack_serve(struct kafka_consumer *c);
 /* Commits what is durable of all partitions and waits at most timeout_ms for the answer. */
 void kafka_ack_now(struct kafka_consumer *c, int64_t timeout_ms);
+
+/* kafka_fence.c */
+void kafka_fence_open(struct kafka_consumer *c);
+/* The thread goes round; or waits for something else than the group, or ends. */
+void kafka_fence_turned(struct kafka_consumer *c);
+void kafka_fence_leave(struct kafka_consumer *c);
+/* The sink's may_commit. */
+bool kafka_may_commit(struct sink *base);
 
 /* kafka_log.c */
 void kafka_on_error(rd_kafka_t *rk, int err, const char *reason, void *opaque);

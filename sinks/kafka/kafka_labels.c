@@ -117,3 +117,39 @@ const struct rendered_labels *kafka_labels_of(struct kafka_consumer *c, const st
     label_set_render(s->label_set, m, &c->labels);
     return &c->labels;
 }
+
+static bool is_ours(const struct kafka_sink *s, const char *topic)
+{
+    for (size_t i = 0; i < s->partitions_count; i++)
+        if (strcmp(s->partitions[i].topic, topic) == 0)
+            return true;
+    for (size_t i = 0; i < s->topics_count; i++)
+        if (s->is_expression[i] ? regexec(&s->expressions[i], topic, 0, NULL, 0) == 0
+                                : strcmp(s->topics[i], topic) == 0)
+            return true;
+    return false;
+}
+
+bool kafka_reading_of(struct sink *base, struct span topic, struct topic_reading *ret)
+{
+    struct kafka_sink *s = (struct kafka_sink *)base;
+    struct kafka_partition *p = s->replayed;
+    if (!p || strlen(p->topic) != topic.len || memcmp(p->topic, topic.data, topic.len) != 0) {
+        kafka_partition_free(p);
+        p = s->replayed = xcalloc(1, sizeof *p);
+        p->topic = xstrndup(topic.data, topic.len);
+        kafka_partition_set_surroundings(s, p);
+    }
+    if (!is_ours(s, p->topic))
+        return false;
+    *ret = (struct topic_reading){
+        .decoder = s->decoder,
+        .decode = &s->decode,
+        .labels = s->label_set,
+        .captures = p->surroundings.captures,
+        .captures_count = p->surroundings.captures_count,
+        .timestamp_from_record = s->timestamp_from_record,
+        .max_message_size = s->max_message_size,
+    };
+    return true;
+}

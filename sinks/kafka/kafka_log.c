@@ -109,6 +109,11 @@ void kafka_on_error(rd_kafka_t *rk, int err, const char *reason, void *opaque)
         if (!said)
             log_warning("sink %s: no broker of %s can be reached; trying on", s->base.name, s->brokers);
         return;
+    case RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION:
+    case RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC:
+    case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
+        kafka_check_not_there(c, reason);
+        break;
     default:
         break;
     }

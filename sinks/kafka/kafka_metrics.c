@@ -75,6 +75,7 @@ void kafka_metrics(struct sink *base, struct buffer *dst)
         {"varve_kafka_missed_records_total", atomic_load(&s->gap_records)},
         {"varve_kafka_hand_overs_refused_total", atomic_load(&s->refused)},
         {"varve_kafka_stale_records_total", atomic_load(&s->stale)},
+        {"varve_kafka_group_offsets_moved_total", atomic_load(&s->group_moved)},
         {"varve_kafka_received_bytes_total", bytes},
         {"varve_kafka_requests_total", requests},
         {"varve_kafka_queued_records", (uint64_t)queued},
@@ -82,6 +83,14 @@ void kafka_metrics(struct sink *base, struct buffer *dst)
     };
     for (size_t i = 0; i < sizeof counters / sizeof *counters; i++)
         buffer_printf(dst, "%s{sink=\"%s\"} %" PRIu64 "\n", counters[i].name, base->name, counters[i].value);
+    static const char *const elsewhere[] = {"other_cluster", "removed_sink"};
+    for (int i = 0; i < KAFKA_ELSEWHERE_COUNT; i++) {
+        uint64_t count = atomic_load(&s->begun_known[i]);
+        if (count)
+            buffer_printf(dst,
+                          "varve_kafka_partitions_known_elsewhere{sink=\"%s\",reason=\"%s\"} %" PRIu64 "\n",
+                          base->name, elsewhere[i], count);
+    }
     const char *failed = atomic_load(&s->failed);
     if (failed)
         buffer_printf(dst, "varve_kafka_sink_failed{sink=\"%s\",reason=\"%s\"} 1\n", base->name, failed);

@@ -7,8 +7,10 @@
 #include "src/base/crc32c.h"
 #include "src/base/endian.h"
 
-#define MARK_VERSION 1
-#define MARK_LEN     21
+#define MARK_VERSION  1
+#define MARK_LEN      21
+#define ORDER_VERSION 2
+#define ORDER_LEN     10
 
 void kafka_position_key(struct buffer *dst, const char *sink, const char *cluster_id, const char *topic,
                         int32_t partition)
@@ -27,6 +29,58 @@ struct sink_position kafka_position_encode(int64_t next, const struct kafka_fing
         position.mark_len = MARK_LEN;
     }
     return position;
+}
+
+struct sink_position kafka_position_order(enum kafka_begin begin, int64_t value)
+{
+    struct sink_position position = {.next = begin == KAFKA_BEGIN_OFFSET ? (uint64_t)value : 0};
+    position.mark[0] = ORDER_VERSION;
+    position.mark[1] = (uint8_t)begin;
+    put_le64(position.mark + 2, (uint64_t)value);
+    position.mark_len = ORDER_LEN;
+    return position;
+}
+
+enum kafka_begin kafka_position_begin(const struct sink_position *position, int64_t *ret_value)
+{
+    if (position->mark_len != ORDER_LEN || position->mark[0] != ORDER_VERSION || !position->mark[1] ||
+        position->mark[1] > KAFKA_BEGIN_OFFSET)
+        return KAFKA_BEGIN_NONE;
+    *ret_value = (int64_t)get_le64(position->mark + 2);
+    return (enum kafka_begin)position->mark[1];
+}
+
+/* The part up to the next slash, which is passed over; false without one. */
+static bool take_part(const char **at, const char *end, struct span *ret)
+{
+    const char *slash = memchr(*at, '/', (size_t)(end - *at));
+    if (!slash)
+        return false;
+    *ret = span_of(*at, (size_t)(slash - *at));
+    *at = slash + 1;
+    return true;
+}
+
+bool kafka_position_parse_key(const void *key, uint32_t key_len, struct kafka_key_parts *ret)
+{
+    const char *at = key, *end = at + key_len;
+    struct kafka_key_parts k = {0};
+    struct span type;
+    int64_t partition = 0;
+    if (!take_part(&at, end, &k.sink) || !take_part(&at, end, &type) || !take_part(&at, end, &k.cluster) ||
+        !take_part(&at, end, &k.topic) || type.len != 5 || memcmp(type.data, "kafka", 5) != 0 || at == end ||
+        end - at > 10)
+        return false;
+    for (; at < end; at++) {
+        if (*at < '0' || *at > '9')
+            return false;
+        partition = partition * 10 + (*at - '0');
+    }
+    if (partition > INT32_MAX)
+        return false;
+    k.partition = (int32_t)partition;
+    *ret = k;
+    return true;
 }
 
 bool kafka_position_fingerprint(const struct sink_position *position, struct kafka_fingerprint *ret)

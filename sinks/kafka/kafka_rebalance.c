@@ -45,7 +45,6 @@ void kafka_on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t err, rd_kafka_topic_
                         void *opaque)
 {
     struct kafka_consumer *c = opaque;
-    (void)rk;
     if (c->closing ||
         (err != RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS && err != RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS)) {
         if (!c->closing)
@@ -55,6 +54,8 @@ void kafka_on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t err, rd_kafka_topic_
         unassign(c, list);
         return;
     }
+    if (err == RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS && rd_kafka_assignment_lost(rk))
+        atomic_store(&c->discarding, true);
     if (c->pending_list)
         rd_kafka_topic_partition_list_destroy(c->pending_list);
     c->pending_list = rd_kafka_topic_partition_list_copy(list);
@@ -110,6 +111,7 @@ static void serve_revoke(struct kafka_consumer *c)
     bool lost = rd_kafka_assignment_lost(c->rk) != 0;
     log_info("sink %s: %s %d partition(s)", c->sink->base.name, lost ? "lost" : "giving up", list->cnt);
     bool durable = list->cnt == 0 || (!lost && flush_and_commit(c));
+    atomic_store(&c->discarding, !durable);
 
     /* Incrementally, only what the library has: a halted partition isn't there. */
     rd_kafka_topic_partition_list_t *attached = rd_kafka_topic_partition_list_new(list->cnt);
@@ -128,6 +130,7 @@ static void serve_revoke(struct kafka_consumer *c)
     pending_done(c);
     if (!durable)
         discard_rows(c);
+    atomic_store(&c->discarding, false);
     if (c->partitions_count)
         kafka_assignment_reseat(c);
 }
@@ -136,6 +139,8 @@ struct start {
     struct kafka_partition *p;
     struct kafka_start_decision decision;
     struct sink_position own;
+    int64_t timestamp_ms; /* of FROM_TIMESTAMP */
+    bool is_ordered;      /* by `varve offsets reset` */
 };
 
 static int ask_group(struct kafka_consumer *c, rd_kafka_topic_partition_list_t *list, struct error *reterr)
@@ -167,7 +172,7 @@ static int ask_offsets(struct kafka_consumer *c, struct start *starts, size_t co
         rd_kafka_topic_partition_list_add(list, starts[i].p->topic, starts[i].p->partition)->offset =
             source == KAFKA_FROM_EARLIEST ? RD_KAFKA_OFFSET_BEGINNING
             : source == KAFKA_FROM_LATEST ? RD_KAFKA_OFFSET_END
-                                          : c->sink->start_timestamp_ms;
+                                          : starts[i].timestamp_ms;
     }
     int r = kafka_lookup_offsets(c, list, reterr);
     /* A time after the last record: its end. */
@@ -197,10 +202,21 @@ static int ask_offsets(struct kafka_consumer *c, struct start *starts, size_t co
     return r;
 }
 
+/* An operator's order for the partition, until another position is durable. */
+static enum kafka_begin order_of(const struct kafka_sink *s, const struct kafka_partition *p,
+                                 int64_t *ret_value)
+{
+    struct sink_position durable;
+    if (!s->intake->ops->durable_position(s->intake, p->key.data, (uint32_t)p->key.len, &durable))
+        return KAFKA_BEGIN_NONE;
+    return kafka_position_begin(&durable, ret_value);
+}
+
 static void decide(struct kafka_consumer *c, const rd_kafka_topic_partition_list_t *list, const bool *later,
                    struct start *starts)
 {
     struct kafka_sink *s = c->sink;
+    kafka_elsewhere_clear(c);
     for (int i = 0; i < list->cnt; i++) {
         const rd_kafka_topic_partition_t *e = &list->elems[i];
         struct start *start = &starts[i];
@@ -214,14 +230,25 @@ static void decide(struct kafka_consumer *c, const rd_kafka_topic_partition_list
             .appeared_later = later[i],
         };
         in.own = in.own_known ? (int64_t)start->own.next : 0;
-        start->decision = kafka_start_decide(&in);
+        int64_t value = 0;
+        enum kafka_begin begin = order_of(s, start->p, &value);
+        start->decision = begin ? kafka_start_ordered(begin, value) : kafka_start_decide(&in);
+        start->is_ordered = begin != KAFKA_BEGIN_NONE;
+        start->timestamp_ms = begin ? start->decision.offset : s->start_timestamp_ms;
+        if (!in.own_known)
+            kafka_elsewhere_note(c, start->p);
         if (in.owner == KAFKA_OWNER_OURS)
             start->p->commit_sent = e->offset;
-        if (start->decision.warn_group_moved)
+        if (start->decision.warn_group_moved) {
+            atomic_fetch_add(&s->group_moved, 1);
             log_warning("sink %s: group %s has offset %" PRId64 " for %s/%" PRId32
                         ", set by somebody else; the store's "
-                        "position %" PRId64 " counts",
-                        s->base.name, s->group, e->offset, e->topic, e->partition, in.own);
+                        "position %" PRId64
+                        " counts (to move it: stop, then `varve offsets reset DIR --sink %s "
+                        "--topic %s --partition %" PRId32 " --to %" PRId64 "`)",
+                        s->base.name, s->group, e->offset, e->topic, e->partition, in.own, s->base.name,
+                        e->topic, e->partition, e->offset);
+        }
     }
 }
 
@@ -231,6 +258,7 @@ static int record_starts(struct kafka_consumer *c, struct start *starts, size_t 
 {
     struct intake *in = c->sink->intake;
     bool durable = true;
+    kafka_elsewhere_report(c); /* before they're known */
     for (size_t i = 0; i < count; i++) {
         const struct kafka_partition *p = starts[i].p;
         struct sink_position position = kafka_position_encode(starts[i].decision.offset, NULL);
@@ -253,6 +281,8 @@ static void begin_partitions(struct kafka_consumer *c, struct start *starts, siz
     for (size_t i = 0; i < count; i++) {
         struct kafka_partition *p = TAKE(starts[i].p);
         const struct kafka_start_decision *d = &starts[i].decision;
+        const char *source =
+            starts[i].is_ordered ? "as `varve offsets reset` set it" : source_names[d->source];
         p->next = d->offset;
         p->dirty = true;
         if (!d->record) {
@@ -260,7 +290,7 @@ static void begin_partitions(struct kafka_consumer *c, struct start *starts, siz
         }
         if (count <= 16)
             log_info("sink %s: reading %s/%" PRId32 " from offset %" PRId64 " (%s)", s->base.name, p->topic,
-                     p->partition, p->next, source_names[d->source]);
+                     p->partition, p->next, source);
         kafka_partitions_add(c, p);
     }
     if (count > 16)

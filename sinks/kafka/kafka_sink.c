@@ -18,6 +18,10 @@ static void copy_options(struct kafka_sink *s, const struct kafka_sink_options *
 {
     s->base.name = xstrdup(o->name);
     s->node = xstrdup(o->node);
+    s->sink_names_count = o->sink_names_count;
+    s->sink_names = xcalloc(o->sink_names_count + 1, sizeof *s->sink_names);
+    for (size_t i = 0; i < o->sink_names_count; i++)
+        s->sink_names[i] = xstrdup(o->sink_names[i]);
     s->brokers = xstrdup(o->brokers);
     s->group_commits = o->group && o->group[0];
     /* The library wants a group even for a static assignment. */
@@ -66,6 +70,9 @@ static void free_options(struct kafka_sink *s)
         free((char *)s->properties[i].key);
         free((char *)s->properties[i].value);
     }
+    for (size_t i = 0; i < s->sink_names_count; i++)
+        free(s->sink_names[i]);
+    free(s->sink_names);
     free(s->topics);
     free(s->partitions);
     free(s->properties);
@@ -120,6 +127,7 @@ int kafka_client_open(struct kafka_consumer *c, struct error *reterr)
         return error_set(reterr, ERR_INVALID, "librdkafka: %s", why);
     }
     (void)rd_kafka_poll_set_consumer(c->rk);
+    kafka_fence_open(c);
     c->queue = rd_kafka_queue_get_consumer(c->rk);
     c->ack_queue = rd_kafka_queue_new(c->rk);
     r = kafka_subscribe(c, reterr);
@@ -205,6 +213,7 @@ void kafka_sink_release(struct kafka_sink *s)
     for (unsigned i = 0; i < s->consumers_count; i++)
         consumer_free(s->consumers[i]);
     free(s->consumers);
+    kafka_partition_free(s->replayed);
     for (size_t i = 0; i < s->seen_count; i++)
         free(s->seen[i].name);
     free(s->seen);
@@ -236,6 +245,8 @@ static const struct sink_ops kafka_ops = {
     .stop_intake = kafka_stop_intake,
     .stop = kafka_stop,
     .free = kafka_free,
+    .reading_of = kafka_reading_of,
+    .may_commit = kafka_may_commit,
     .metrics = kafka_metrics,
 };
 

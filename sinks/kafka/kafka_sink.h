@@ -36,7 +36,10 @@ struct kafka_static_partition {
 /* One sink of the configuration. kafka_sink_new copies what it needs: borrowed afterwards are decoder,
  * decode.json and label_set. */
 struct kafka_sink_options {
-    const char *name;          /* of the sink: keys positions and metrics */
+    const char *name;              /* of the sink: keys positions and metrics */
+    const char *const *sink_names; /* of all sinks of the configuration, this one included; may be NULL: then
+                                    * positions of removed sinks aren't told from others */
+    size_t sink_names_count;
     const char *node;          /* part of the static membership's id */
     const char *brokers;       /* host:port, comma separated */
     const char *const *topics; /* names, or POSIX expressions that start with ^ */

@@ -36,6 +36,28 @@ struct kafka_start_decision kafka_start_decide(const struct kafka_start_input *i
     return own;
 }
 
+struct kafka_start_decision kafka_start_ordered(enum kafka_begin begin, int64_t value)
+{
+    struct kafka_start_decision d = {.source = KAFKA_FROM_EARLIEST, .record = true};
+    switch (begin) {
+    case KAFKA_BEGIN_LATEST:
+        d.source = KAFKA_FROM_LATEST;
+        break;
+    case KAFKA_BEGIN_TIMESTAMP:
+        d.source = KAFKA_FROM_TIMESTAMP;
+        d.offset = value;
+        break;
+    case KAFKA_BEGIN_OFFSET:
+        d.source = KAFKA_FROM_OWN;
+        d.offset = value;
+        break;
+    case KAFKA_BEGIN_EARLIEST:
+    case KAFKA_BEGIN_NONE:
+        break;
+    }
+    return d;
+}
+
 struct kafka_range_decision kafka_range_decide(const struct kafka_range_input *in)
 {
     struct kafka_range_decision d = {.action = KAFKA_RANGE_RESTART, .offset = in->low};

@@ -32,12 +32,16 @@ enum kafka_start_source {
 
 struct kafka_start_decision {
     enum kafka_start_source source;
-    int64_t offset;        /* of FROM_OWN and FROM_GROUP */
+    int64_t offset;        /* of FROM_OWN and FROM_GROUP; of an ordered FROM_TIMESTAMP the time, ms */
     bool record;           /* a decision, not our own position: into the store at once */
     bool warn_group_moved; /* somebody moved the group's offset, and we don't follow */
 };
 
 struct kafka_start_decision kafka_start_decide(const struct kafka_start_input *in);
+
+/* The same where `varve offsets reset` left an order, which counts whatever the group has. begin isn't
+ * KAFKA_BEGIN_NONE. */
+struct kafka_start_decision kafka_start_ordered(enum kafka_begin begin, int64_t value);
 
 /* The broker says that an offset is out of range, and these are the watermarks. */
 struct kafka_range_input {

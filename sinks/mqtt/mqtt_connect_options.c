@@ -4,24 +4,26 @@
 
 #define CONNECT_TIMEOUT_S 10
 
-static void on_success(void *context, MQTTAsync_successData *data)
+/* In paho's thread, before the first message. */
+static void connected(struct mqtt_sink *s, bool is_present)
 {
-    struct mqtt_sink *s = context;
+    if (s->spool)
+        mqtt_session_connected(&s->session, is_present);
     mutex_lock(&s->lock);
     s->state = MQTT_CONNECTED;
-    s->session_present = data && data->alt.connect.sessionPresent;
+    s->session_present = is_present;
     cond_broadcast(&s->changed);
     mutex_unlock(&s->lock);
 }
 
+static void on_success(void *context, MQTTAsync_successData *data)
+{
+    connected(context, data && data->alt.connect.sessionPresent);
+}
+
 static void on_success5(void *context, MQTTAsync_successData5 *data)
 {
-    struct mqtt_sink *s = context;
-    mutex_lock(&s->lock);
-    s->state = MQTT_CONNECTED;
-    s->session_present = data && data->alt.connect.sessionPresent;
-    cond_broadcast(&s->changed);
-    mutex_unlock(&s->lock);
+    connected(context, data && data->alt.connect.sessionPresent);
 }
 
 /* answer: the CONNACK's code, 0 if there was none. What is known already (a failed verification) says more

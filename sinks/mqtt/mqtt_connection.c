@@ -159,7 +159,8 @@ static int begin_connection(struct mqtt_sink *s, struct error *reterr)
         s->handle = NULL;
         return error_set(reterr, ERR_INVALID, "paho refuses %s or the client id (code %d)", s->place, rc);
     }
-    struct mqtt_puback *puback = mqtt_puback_new(s->client_id);
+    const struct mqtt_puback_listener listener = {mqtt_session_answered, mqtt_session_completed, &s->session};
+    struct mqtt_puback *puback = mqtt_puback_new(s->client_id, s->spool ? &listener : NULL);
     mutex_lock(&s->release_lock);
     s->puback = puback;
     mutex_unlock(&s->release_lock);
@@ -252,6 +253,20 @@ int mqtt_connection_open(struct mqtt_sink *s, size_t address_index, int64_t time
     return 0;
 }
 
+/* Without a client id the broker keeps nothing for us. */
+static int begin_session(struct mqtt_sink *s, struct error *reterr)
+{
+    bool is_lost = false;
+    int r = s->client_id[0] ? mqtt_session_begin(&s->session, &is_lost, reterr) : 0;
+    if (is_lost) {
+        atomic_fetch_add(&s->sessions_lost, 1);
+        log_error("sink %s: the broker has lost the session %s (or it has expired): what it held for us, and "
+                  "what was published since, is gone",
+                  s->base.name, s->client_id);
+    }
+    return r;
+}
+
 static int connect_once(struct connector *c, struct error *reterr)
 {
     struct mqtt_sink *s = c->sink;
@@ -262,7 +277,9 @@ static int connect_once(struct connector *c, struct error *reterr)
     log_info("sink %s: connected with %s (%s), session %s", s->base.name, s->place, address,
              s->session_present ? "resumed" : "new");
     FAULT_POINT("mqtt_connected");
-    r = mqtt_subscribe_all(s, reterr);
+    r = begin_session(s, reterr);
+    if (r == 0)
+        r = mqtt_subscribe_all(s, reterr);
     FAULT_POINT("mqtt_subscribed");
     return r;
 }
@@ -298,6 +315,14 @@ static void say_full(struct connector *c)
                 c->sink->base.name, c->sink->spool_path);
 }
 
+static int recover(struct mqtt_sink *s, struct error *reterr)
+{
+    int r = spool_recover(s->spool, reterr);
+    if (r == 0)
+        mqtt_session_forget_undurable(&s->session);
+    return r;
+}
+
 /* No connection before the spool takes messages again. True when told to stop. */
 static bool wait_for_spool(struct connector *c)
 {
@@ -306,7 +331,7 @@ static bool wait_for_spool(struct connector *c)
     int64_t wait_ms = ROOM_WAIT_MS;
     for (;;) {
         struct error error = {0};
-        if (spool_has_failed(s->spool) && spool_recover(s->spool, &error) < 0) {
+        if (spool_has_failed(s->spool) && recover(s, &error) < 0) {
             if (!is_said)
                 log_error("sink %s: %s; trying again", s->base.name, error.message);
             is_said = true;

@@ -110,7 +110,7 @@ static bool is_same_position(const struct sink_position *a, const struct sink_po
     return a->next == b->next && a->mark_len == b->mark_len && memcmp(a->mark, b->mark, a->mark_len) == 0;
 }
 
-void mqtt_deliver_acknowledge(struct mqtt_sink *s)
+void mqtt_deliver_acknowledge(struct mqtt_sink *s, bool is_final)
 {
     struct sink_position p;
     if (!atomic_load(&s->is_open) ||
@@ -120,7 +120,7 @@ void mqtt_deliver_acknowledge(struct mqtt_sink *s)
     if (s->has_foreign && is_same_position(&p, &s->foreign))
         return;
     FAULT_POINT("mqtt_before_trim");
-    spool_trim(s->spool, p.next);
+    mqtt_session_trim(&s->session, p.next, is_final);
 }
 
 static void format_where(char *dst, size_t size, const struct spool_record *r, uint32_t line)
@@ -136,9 +136,14 @@ static void reject(struct mqtt_sink *s, struct intake_worker *worker, const stru
 {
     char where[320];
     format_where(where, sizeof where, r, line);
-    s->intake->ops->reject(s->intake, worker, where, reason, bytes.data,
-                           bytes.len < MQTT_REJECT_HEAD ? bytes.len : MQTT_REJECT_HEAD,
-                           r->cut_from ? r->cut_from : bytes.len);
+    struct rejected rejected = {
+        .where = where,
+        .reason = reason,
+        .payload = span_of(bytes.data, bytes.len < MQTT_REJECT_HEAD ? bytes.len : MQTT_REJECT_HEAD),
+        .full_size = r->cut_from ? r->cut_from : bytes.len,
+        .record_time_ms = r->arrival_ms,
+    };
+    s->intake->ops->reject(s->intake, worker, &rejected);
 }
 
 /* A retained message comes again with each subscription: without a time of its own it would be a new sample

@@ -16,6 +16,7 @@
 
 #include "sinks/mqtt/mqtt_puback.h"
 #include "sinks/mqtt/mqtt_resolve.h"
+#include "sinks/mqtt/mqtt_session.h"
 #include "sinks/mqtt/mqtt_sink.h"
 #include "sinks/mqtt/mqtt_topic.h"
 #include "sinks/mqtt/mqtt_url.h"
@@ -61,9 +62,12 @@ struct mqtt_sink {
     struct intake_worker **workers;
     size_t workers_count;
 
+    struct mqtt_match replay_match; /* what the last reading_of borrows from */
+
     const struct spool_fs *spool_fs; /* tests put faults there before start; NULL: the real one */
     struct spool *spool;
-    char *key; /* of positions */
+    struct mqtt_session session; /* from start on, with the spool */
+    char *key;                   /* of positions */
     /* A durable position that isn't about what the spool holds: nothing is trimmed by it. */
     struct sink_position foreign;
     bool has_foreign;
@@ -95,8 +99,8 @@ struct mqtt_sink {
     atomic_bool intake_stopped;
 
     atomic_ullong messages, received, bytes_received, dropped_full, dropped_retained, unmatched, empty,
-        refused, connects, connect_failures, lost_connections, subscriptions_refused, damaged,
-        hand_overs_refused;
+        refused, redelivered, ambiguous, sessions_lost, connects, connect_failures, lost_connections,
+        subscriptions_refused, damaged, hand_overs_refused;
 };
 
 static inline struct mqtt_sink *mqtt_sink_of(struct sink *base)
@@ -154,8 +158,8 @@ void mqtt_commit_main(void *arg);
 
 /* mqtt_deliver.c: finds where to begin (before the thread starts), then delivers until it's told to stop. */
 void mqtt_deliver_begin(struct mqtt_sink *s);
-/* Trims what the store has made durable. Any thread. */
-void mqtt_deliver_acknowledge(struct mqtt_sink *s);
+/* Trims what the store has made durable; is_final: all of it, however little that is. Any thread. */
+void mqtt_deliver_acknowledge(struct mqtt_sink *s, bool is_final);
 void mqtt_deliver_main(void *arg);
 
 /* mqtt_options.c */

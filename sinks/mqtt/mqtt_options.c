@@ -25,17 +25,21 @@ static int check_subscription(const struct mqtt_sink_options *o, size_t i, struc
     int r = mqtt_filter_check(sub->filter, reterr);
     if (r < 0)
         return error_prefix(reterr, r, "subscriptions: filter");
-    if (sub->qos == 2)
-        return error_set(
-            reterr, ERR_INVALID,
-            "subscriptions: %s: qos 2 isn't built yet; 1 loses nothing, but a message may come twice",
-            sub->filter);
-    if (sub->qos != 0 && sub->qos != 1)
-        return error_set(reterr, ERR_INVALID, "subscriptions: %s: qos is 0 or 1", sub->filter);
+    if (sub->qos == 2 && o->version != MQTT_VERSION_5)
+        return error_set(reterr, ERR_INVALID,
+                         "subscriptions: %s: qos 2 is for version 5 only: with 3.1.1 the broker forgets a "
+                         "message before we have it",
+                         sub->filter);
+    if (sub->qos == 2 && !mqtt_puback_is_held())
+        return error_set(reterr, ERR_INVALID,
+                         "subscriptions: %s: qos 2 isn't in this build, which lacks paho's static library",
+                         sub->filter);
+    if (sub->qos < 0 || sub->qos > 2)
+        return error_set(reterr, ERR_INVALID, "subscriptions: %s: qos is 0, 1 or 2", sub->filter);
     if (sub->qos > 0 && !is_set(o->client_id))
         return error_set(reterr, ERR_INVALID,
-                         "client_id is required for qos 1 (%s): it names the session at the broker",
-                         sub->filter);
+                         "client_id is required for qos %d (%s): it names the session at the broker",
+                         sub->qos, sub->filter);
     if (!sub->decoder)
         return error_set(reterr, ERR_INVALID, "subscriptions: %s: format is required", sub->filter);
     for (size_t j = 0; j < i; j++) {

@@ -25,14 +25,22 @@ void MQTTAsync_unlock_mutex(pthread_mutex_t *mutex);
 int Socket_noPendingWrites(int socket);
 int __real_MQTTPacket_send_puback(int mqtt_version, int packet_id, void *net, const char *client_id);
 int __wrap_MQTTPacket_send_puback(int mqtt_version, int packet_id, void *net, const char *client_id);
+int __real_MQTTPacket_send_pubrec(int mqtt_version, int packet_id, void *net, const char *client_id);
+int __wrap_MQTTPacket_send_pubrec(int mqtt_version, int packet_id, void *net, const char *client_id);
+int __real_MQTTPacket_send_pubcomp(int mqtt_version, int packet_id, void *net, const char *client_id);
+int __wrap_MQTTPacket_send_pubcomp(int mqtt_version, int packet_id, void *net, const char *client_id);
+
+#define VERSION_5 5 /* paho's number for it */
 
 struct held {
     uint64_t lsn;
     uint16_t packet_id;
+    bool is_qos2;
 };
 
 struct mqtt_puback {
     char *client_id;
+    struct mqtt_puback_listener listener;
     struct mqtt_puback *next; /* list of all, under paho's mutex */
 
     /* Under paho's mutex. */
@@ -69,10 +77,12 @@ const char *mqtt_puback_mode(void)
     return "after the spool's fsync (paho linked statically, PUBACK held)";
 }
 
-struct mqtt_puback *mqtt_puback_new(const char *client_id)
+struct mqtt_puback *mqtt_puback_new(const char *client_id, const struct mqtt_puback_listener *listener)
 {
     struct mqtt_puback *a = xcalloc(1, sizeof *a);
     a->client_id = xstrdup(client_id);
+    if (listener)
+        a->listener = *listener;
     mutex_init(&a->lock, RANK_LEAF);
     MQTTAsync_lock_mutex(mqttasync_mutex);
     a->next = all;
@@ -119,7 +129,7 @@ static void grow_ring(struct mqtt_puback *a) REQUIRES(a->lock)
     a->ring_capacity = capacity;
 }
 
-void mqtt_puback_hold(struct mqtt_puback *a, uint16_t packet_id, uint64_t lsn)
+void mqtt_puback_hold(struct mqtt_puback *a, uint16_t packet_id, int qos, uint64_t lsn)
 {
     in_callback = a;
     in_callback_id = packet_id;
@@ -127,7 +137,8 @@ void mqtt_puback_hold(struct mqtt_puback *a, uint16_t packet_id, uint64_t lsn)
     if (!a->is_closed) {
         if (a->ring_count == a->ring_capacity)
             grow_ring(a);
-        a->ring[(a->ring_first + a->ring_count++) & (a->ring_capacity - 1)] = (struct held){lsn, packet_id};
+        a->ring[(a->ring_first + a->ring_count++) & (a->ring_capacity - 1)] =
+            (struct held){lsn, packet_id, qos == 2};
     }
     mutex_unlock(&a->lock);
 }
@@ -195,17 +206,53 @@ static bool is_open(const struct mqtt_puback *a)
     return !a->is_closed && a->net && a->socket > 0 && socket_of(a->net) == a->socket;
 }
 
-int __wrap_MQTTPacket_send_puback(int mqtt_version, int packet_id, void *net, const char *client_id)
+/* Whether paho's answer to a message is one of ours, which is held; learns the net from it. */
+static bool swallow(int mqtt_version, int packet_id, void *net, const char *client_id)
 {
     bool is_ours, is_after_callback = in_callback && in_callback_id == packet_id &&
                                       strcmp(in_callback->client_id, client_id) == 0;
     struct mqtt_puback *a = find_by_net(net, client_id, is_after_callback, &is_ours);
     in_callback = NULL;
-    if (!is_ours)
-        return __real_MQTTPacket_send_puback(mqtt_version, packet_id, net, client_id);
-    if (a)
+    if (is_ours && a)
         learn_net(a, net, mqtt_version);
-    return 0;
+    return is_ours;
+}
+
+int __wrap_MQTTPacket_send_puback(int mqtt_version, int packet_id, void *net, const char *client_id)
+{
+    if (swallow(mqtt_version, packet_id, net, client_id))
+        return 0;
+    return __real_MQTTPacket_send_puback(mqtt_version, packet_id, net, client_id);
+}
+
+int __wrap_MQTTPacket_send_pubrec(int mqtt_version, int packet_id, void *net, const char *client_id)
+{
+    if (mqtt_version >= VERSION_5 && swallow(mqtt_version, packet_id, net, client_id))
+        return 0;
+    return __real_MQTTPacket_send_pubrec(mqtt_version, packet_id, net, client_id);
+}
+
+/* The net may not be known yet, as when a session goes on with PUBREL: then each that it may be is told. To
+ * think too early that the broker has forgotten a message makes a double at worst, not a loss. */
+int __wrap_MQTTPacket_send_pubcomp(int mqtt_version, int packet_id, void *net, const char *client_id)
+{
+    for (struct mqtt_puback *a = all; a; a = a->next) {
+        bool may_be = a->net ? a->net == net : strcmp(a->client_id, client_id) == 0;
+        if (may_be && !a->is_closed && a->listener.completed)
+            a->listener.completed(a->listener.context, (uint16_t)packet_id);
+    }
+    return __real_MQTTPacket_send_pubcomp(mqtt_version, packet_id, net, client_id);
+}
+
+static void answer(struct mqtt_puback *a, const struct held *h)
+{
+    if (h->is_qos2) {
+        (void)__real_MQTTPacket_send_pubrec(a->mqtt_version, h->packet_id, a->net, a->client_id);
+        return;
+    }
+    if (h->lsn && a->listener.answered)
+        a->listener.answered(a->listener.context, h->packet_id, h->lsn);
+    (void)__real_MQTTPacket_send_puback(a->mqtt_version, h->packet_id, a->net, a->client_id);
 }
 
 static bool may_send(const struct mqtt_puback *a)
@@ -251,7 +298,7 @@ bool mqtt_puback_release(struct mqtt_puback *a, uint64_t durable_lsn)
                 is_blocked = true;
                 break;
             }
-            (void)__real_MQTTPacket_send_puback(a->mqtt_version, h.packet_id, a->net, a->client_id);
+            answer(a, &h);
             drop_first(a);
             FAULT_POINT("mqtt_puback_sent");
         }
@@ -283,9 +330,10 @@ const char *mqtt_puback_mode(void)
            "static library)";
 }
 
-struct mqtt_puback *mqtt_puback_new(const char *client_id)
+struct mqtt_puback *mqtt_puback_new(const char *client_id, const struct mqtt_puback_listener *listener)
 {
     (void)client_id;
+    (void)listener;
     return NULL;
 }
 
@@ -299,10 +347,11 @@ void mqtt_puback_free(struct mqtt_puback *a)
     (void)a;
 }
 
-void mqtt_puback_hold(struct mqtt_puback *a, uint16_t packet_id, uint64_t lsn)
+void mqtt_puback_hold(struct mqtt_puback *a, uint16_t packet_id, int qos, uint64_t lsn)
 {
     (void)a;
     (void)packet_id;
+    (void)qos;
     (void)lsn;
 }
 

@@ -19,6 +19,14 @@ static int start(struct sink *base, struct error *reterr)
     int r = spool_open(&s->spool, &options, reterr);
     if (r < 0)
         return r;
+    r = mqtt_session_open(&s->session, s->spool, s->spool_max_bytes, base->name,
+                          mqtt_session_identity(s->client_id, s->url.host, s->url.port, s->url.path), reterr);
+    if (r < 0) {
+        mqtt_session_close(&s->session);
+        spool_close(s->spool);
+        s->spool = NULL;
+        return error_prefix(reterr, r, "%s", s->spool_path);
+    }
     struct spool_stats stats;
     spool_get_stats(s->spool, &stats);
     if (stats.torn_bytes)
@@ -39,7 +47,7 @@ static int start(struct sink *base, struct error *reterr)
 
 static void acknowledge(struct sink *base)
 {
-    mqtt_deliver_acknowledge(mqtt_sink_of(base));
+    mqtt_deliver_acknowledge(mqtt_sink_of(base), false);
 }
 
 static void stop_intake(struct sink *base)
@@ -76,7 +84,7 @@ static void stop(struct sink *base)
     spool_wake(s->spool);
     thread_join(&s->commit_thread);
     thread_join(&s->reader_thread);
-    acknowledge(base);
+    mqtt_deliver_acknowledge(s, true);
 }
 
 static void sink_free(struct sink *base)
@@ -90,6 +98,7 @@ static void sink_free(struct sink *base)
         rendered_labels_release(&s->subscriptions[i].rendered);
         free(s->subscriptions[i].filter);
     }
+    mqtt_session_close(&s->session);
     spool_close(s->spool);
     if (s->password)
         explicit_bzero(s->password, strlen(s->password));
@@ -105,6 +114,25 @@ static void sink_free(struct sink *base)
     free(s);
 }
 
+static bool reading_of(struct sink *base, struct span topic, struct topic_reading *ret)
+{
+    struct mqtt_sink *s = mqtt_sink_of(base);
+    const struct mqtt_subscription *sub = mqtt_find_subscription(s, topic, &s->replay_match);
+    if (!sub)
+        return false;
+    *ret = (struct topic_reading){
+        .decoder = sub->decoder,
+        .decode = &sub->decode,
+        .labels = sub->labels,
+        .captures = s->replay_match.captures,
+        .captures_count = s->replay_match.captures_count,
+        .rest = s->replay_match.rest,
+        .timestamp_from_record = sub->timestamp_from_record,
+        .max_message_size = s->max_packet_size,
+    };
+    return true;
+}
+
 static const struct sink_ops mqtt_ops = {
     .type = "mqtt",
     .start = start,
@@ -112,6 +140,7 @@ static const struct sink_ops mqtt_ops = {
     .stop_intake = stop_intake,
     .stop = stop,
     .free = sink_free,
+    .reading_of = reading_of,
     .metrics = mqtt_metrics,
 };
 

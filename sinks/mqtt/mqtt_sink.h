@@ -9,7 +9,8 @@
  * A message is on disk before the broker may forget it: the PUBACK is held until the spool's group fsync
  * (mqtt_puback.h; mqtt_puback_mode says if this build can). To the rest of the program the spool is a
  * partition with offsets: its key is sink name + spool id, and its offsets are the spool's LSNs. QoS 0 is at
- * most once, QoS 1 at least once.
+ * most once. Of QoS 1 and 2 nothing is lost, and what the broker sends again is told from what is new by its
+ * packet id: exactly once, as far as mqtt_dedup.h says.
  *
  * The sink's own functions may be called from any thread. How paho really behaves, and what each rule of this
  * folder is for: the tests under tests/real/mqtt.
@@ -38,7 +39,7 @@ enum mqtt_version { MQTT_VERSION_311, MQTT_VERSION_5 };
 
 struct mqtt_subscription_options {
     const char *filter; /* may be $share/GROUP/FILTER, which is at-least-once at best */
-    int qos;            /* 0 or 1 */
+    int qos;            /* 0, 1, or with version 5 and held PUBACKs 2 */
     const struct decoder *decoder;
     struct decode_options decode;   /* its json mapping has to outlive the sink */
     const struct label_set *labels; /* NULL: none. Outlives the sink. Its captures: mqtt_filter_captures */

@@ -119,14 +119,21 @@ static bool is_configured(const struct mqtt_sink *s, const char *filter)
 }
 
 /* True when all have come. Also returns when the connection is gone or, unless it's ending anyway, is to go.
- */
+ * The answers come behind what the broker has sent before them, which may be a long backlog: unless it's
+ * ending, the time runs from the last message on. */
 static bool wait_for_answers(struct mqtt_sink *s, int64_t timeout_ms, bool is_ending)
 {
     int64_t deadline = clock_monotonic_ms() + timeout_ms;
+    unsigned long long received = atomic_load(&s->received);
     mutex_lock(&s->lock);
     while (s->acks_awaited && s->state == MQTT_CONNECTED &&
            (is_ending || (!s->stopping && !s->wants_disconnect))) {
         int64_t left = deadline - clock_monotonic_ms();
+        if (left <= 0 && !is_ending && atomic_load(&s->received) != received) {
+            received = atomic_load(&s->received);
+            deadline = clock_monotonic_ms() + timeout_ms;
+            continue;
+        }
         if (left <= 0)
             break;
         (void)cond_wait_ms(&s->changed, &s->lock, left);

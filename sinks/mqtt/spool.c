@@ -390,6 +390,21 @@ void spool_skip_to(struct spool *s, uint64_t lsn)
     mutex_unlock(&s->io_lock);
 }
 
+uint64_t spool_trimmable(struct spool *s, uint64_t lsn)
+{
+    uint64_t bytes = 0;
+    mutex_lock(&s->lock);
+    for (size_t i = 0; i + 1 < s->files_count && s->files[i + 1].first_lsn <= lsn &&
+                       s->files[i + 1].first_lsn <= s->durable_lsn;
+         i++)
+        bytes += s->files[i].bytes;
+    if (s->files_count && lsn >= s->written_lsn && s->durable_lsn == s->written_lsn &&
+        s->files[s->files_count - 1].bytes > TAIL_MAX)
+        bytes += s->files[s->files_count - 1].bytes;
+    mutex_unlock(&s->lock);
+    return bytes;
+}
+
 void spool_trim(struct spool *s, uint64_t lsn)
 {
     uint64_t *gone = NULL;

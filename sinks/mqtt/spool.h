@@ -92,6 +92,9 @@ void spool_skip_to(struct spool *spool, uint64_t lsn);
  * all is left above lsn, unless it's small. */
 void spool_trim(struct spool *spool, uint64_t lsn);
 
+/* Bytes that spool_trim would give back. */
+uint64_t spool_trimmable(struct spool *spool, uint64_t lsn);
+
 /* Whether it's below three quarters of its bound: room to go on after it was full. */
 bool spool_has_room(struct spool *spool);
 

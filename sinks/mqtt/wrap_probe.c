@@ -11,6 +11,10 @@ void MQTTAsync_unlock_mutex(pthread_mutex_t *mutex);
 int Socket_noPendingWrites(int socket);
 int __real_MQTTPacket_send_puback(int mqtt_version, int packet_id, void *net, const char *client_id);
 int __wrap_MQTTPacket_send_puback(int mqtt_version, int packet_id, void *net, const char *client_id);
+int __real_MQTTPacket_send_pubrec(int mqtt_version, int packet_id, void *net, const char *client_id);
+int __wrap_MQTTPacket_send_pubrec(int mqtt_version, int packet_id, void *net, const char *client_id);
+int __real_MQTTPacket_send_pubcomp(int mqtt_version, int packet_id, void *net, const char *client_id);
+int __wrap_MQTTPacket_send_pubcomp(int mqtt_version, int packet_id, void *net, const char *client_id);
 int __real_getaddrinfo(const char *node, const char *service, const struct addrinfo *hints,
                        struct addrinfo **result);
 int __wrap_getaddrinfo(const char *node, const char *service, const struct addrinfo *hints,
@@ -19,6 +23,16 @@ int __wrap_getaddrinfo(const char *node, const char *service, const struct addri
 int __wrap_MQTTPacket_send_puback(int mqtt_version, int packet_id, void *net, const char *client_id)
 {
     return __real_MQTTPacket_send_puback(mqtt_version, packet_id, net, client_id);
+}
+
+int __wrap_MQTTPacket_send_pubrec(int mqtt_version, int packet_id, void *net, const char *client_id)
+{
+    return __real_MQTTPacket_send_pubrec(mqtt_version, packet_id, net, client_id);
+}
+
+int __wrap_MQTTPacket_send_pubcomp(int mqtt_version, int packet_id, void *net, const char *client_id)
+{
+    return __real_MQTTPacket_send_pubcomp(mqtt_version, packet_id, net, client_id);
 }
 
 int __wrap_getaddrinfo(const char *node, const char *service, const struct addrinfo *hints,

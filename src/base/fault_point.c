@@ -32,6 +32,12 @@ void fault_point_reached(const char *name)
         return;
     kill(getpid(), strcmp(rest, ":stop") == 0 ? SIGSTOP : SIGKILL);
 }
+
+bool fault_switch_is_on(const char *name)
+{
+    const char *wanted = getenv("VARVE_FAULT_SWITCH");
+    return wanted && strcmp(wanted, name) == 0;
+}
 #else
 typedef int fault_points_are_not_built;
 #endif

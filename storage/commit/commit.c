@@ -71,9 +71,18 @@ static void remove_staging(struct storage *st, uint64_t n)
 
 /* --- 3. record --- */
 
+static int check_may_commit(struct storage *st, struct error *reterr)
+{
+    if (st->hooks.may_commit && !st->hooks.may_commit(st->hooks.context))
+        return error_set(reterr, ERR_CANCELLED, "commits are held back: a sink may have lost what it read");
+    return 0;
+}
+
 static int append(struct storage *st, const struct commit_record *record, struct error *reterr)
 {
     FAULT_POINT("commit.before_record");
+    if (record->n > atomic_load(&st->commit_number) && check_may_commit(st, reterr) < 0)
+        return ERR_CANCELLED;
     int r = journal_append(&st->journal, record, reterr);
     if (r < 0)
         return r;
@@ -202,9 +211,12 @@ int storage_fold_journal(struct storage *st, bool stop, struct error *reterr)
 
 static int commit_cut(struct storage *st, struct error *reterr)
 {
+    int r = check_may_commit(st, reterr);
+    if (r < 0)
+        return r;
     uint64_t n = cut(st);
     struct staged_parts staged = {0};
-    int r = stage(st, n, &staged, reterr);
+    r = stage(st, n, &staged, reterr);
     bool empty = staged.count == 0 && st->cut_positions.count == 0;
     if (r == 0 && empty)
         return record_published(st, reterr);
@@ -340,9 +352,11 @@ int storage_commit_round(struct storage *st, struct error *reterr)
     if (r == 0 && journal_wants_fold(&st->journal))
         r = storage_fold_journal(st, false, &error);
     if (r < 0) {
-        atomic_fetch_add(&st->commit_failures_total, 1);
+        atomic_fetch_add(&st->commit_failures_total, r != ERR_CANCELLED);
         if (reterr)
             *reterr = error;
+        if (r == ERR_CANCELLED)
+            return r;
         if (r != ERR_FULL)
             return storage_fail(st, &error);
         return r;

@@ -66,6 +66,18 @@ void position_table_set(struct position_table *table, const void *key, uint32_t 
     table->entries[i].changed = true;
 }
 
+bool position_table_remove(struct position_table *table, const void *key, uint32_t key_len)
+{
+    bool found;
+    size_t i = locate(table, key, key_len, &found);
+    if (!found)
+        return false;
+    free(table->entries[i].key);
+    table->count--;
+    memmove(&table->entries[i], &table->entries[i + 1], (table->count - i) * sizeof *table->entries);
+    return true;
+}
+
 void position_table_take_changes(struct position_table *table, struct position_table *ret_changes)
 {
     for (size_t i = 0; i < table->count; i++) {

@@ -45,6 +45,9 @@ const struct position_entry *position_table_find(const struct position_table *ta
  * program. */
 void position_table_set(struct position_table *table, const void *key, uint32_t key_len,
                         const struct storage_position *position);
+/* Forgets a source; true if it was there. Commit records can't say so: for a table that is to be written
+ * whole. */
+bool position_table_remove(struct position_table *table, const void *key, uint32_t key_len);
 /* Moves what changed since the last call into *ret_changes (an empty table), for a commit record. */
 void position_table_take_changes(struct position_table *table, struct position_table *ret_changes);
 /* Sets all of changes in table. */

@@ -149,15 +149,14 @@ static void end(struct intake *in, struct intake_worker *w)
     mutex_unlock(&c->lock);
 }
 
-static void reject(struct intake *in, struct intake_worker *w, const char *where, const char *reason,
-                   const void *payload, size_t size, uint64_t full_size)
+static void reject(struct intake *in, struct intake_worker *w, const struct rejected *r)
 {
     struct batch_catcher *c = catcher_of(in);
-    (void)payload;
     require(w->open, "reject between begin and end");
     mutex_lock(&c->lock);
     GROW(c->rejects, c->rejects_count, c->rejects_capacity);
-    c->rejects[c->rejects_count++] = (struct caught_reject){xstrdup(where), xstrdup(reason), size, full_size};
+    c->rejects[c->rejects_count++] =
+        (struct caught_reject){xstrdup(r->where), xstrdup(r->reason), r->payload.len, r->full_size};
     mutex_unlock(&c->lock);
 }
 
@@ -183,6 +182,21 @@ static bool durable_position(struct intake *in, const void *key, uint32_t key_le
         *ret = p->durable;
     mutex_unlock(&c->lock);
     return known;
+}
+
+static void each_position(struct intake *in,
+                          void (*visit)(void *context, const void *key, uint32_t key_len,
+                                        const struct sink_position *position),
+                          void *context)
+{
+    struct batch_catcher *c = catcher_of(in);
+    mutex_lock(&c->lock);
+    for (size_t i = 0; i < c->positions_count; i++) {
+        const struct caught_position *p = &c->positions[i];
+        if (p->has_accepted)
+            visit(context, p->key, (uint32_t)strlen(p->key), &p->accepted);
+    }
+    mutex_unlock(&c->lock);
 }
 
 static void set_position(struct intake *in, const void *key, uint32_t key_len,
@@ -247,6 +261,7 @@ static const struct intake_ops catcher_ops = {
     .position = position,
     .durable_position = durable_position,
     .set_position = set_position,
+    .each_position = each_position,
     .flush = flush,
     .discard = discard,
     .commit_number = commit_number,

@@ -177,6 +177,15 @@ bool storage_durable_position(struct storage *st, const void *key, uint32_t key_
     return true;
 }
 
+void storage_each_position(struct storage *st,
+                           void (*visit)(void *context, const void *key, uint32_t key_len,
+                                         const struct storage_position *pos),
+                           void *context)
+{
+    for (size_t i = 0; i < st->positions_count; i++)
+        visit(context, st->positions[i].key, st->positions[i].key_len, &st->positions[i].position);
+}
+
 int storage_flush(struct storage *st, int64_t timeout_ms, struct error *reterr)
 {
     (void)timeout_ms;

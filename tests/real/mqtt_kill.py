@@ -1,14 +1,15 @@
 #!/usr/bin/env python3
 """kill -9 while messages come in over MQTT: each message whose PUBACK went out is in the spool or in the store.
 
-    mqtt_kill.py --build DIR [--kills N] [--seed N] [--rate N] [--fault-build DIR] [--proof]
+    mqtt_kill.py --build DIR [--kills N] [--messages N] [--seed N] [--rate N] [--fault-build DIR] [--proof]
 
 A proxy between Varve and mosquitto (puback_proxy.c) writes down each PUBACK before it passes it on. Two sinks, MQTT 5 and 3.1.1, with small
 spools. Varve is killed at random moments, and (--fault-build, default --build if it has fault points) at each named fault point of the
 sink, the spool and the commit. After each kill the dead directory is read, spool and store, without Varve's server: no acknowledged
 message may be missing. Now and then the spool's last segment gets a torn end before the next start. In the end `varve export` and a
-stock server find each message that was published; doubles are counted, and each of them has to be one that the broker sent again.
---proof: the same with PUBACKs that go out too early (the proxy sends them): the check must find messages missing.
+stock server find each message that was published, once. --messages: at least so many are published, the kills spread over them.
+--proof: the same with PUBACKs that go out too early, sent by the proxy and (with fault points) by Varve itself: the check must find messages
+missing; and with a Varve that stores what comes again: it must find doubles.
 """
 import argparse
 import os
@@ -21,7 +22,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from harness import report as reports
 from harness import stock as stocks
 from harness.mqtt import Mqtt
-from harness.puback import SINKS, Proxy, Stream, at_the_end, sinks, spool_or_store, spool_path, wait_for_all
+from harness.puback import SINKS, Judgement, Proxy, Stream, at_the_end, sinks, spool_or_store, spool_path, wait_for_all, wait_until_known
 from harness.scope import ProgramFailed, Scope, wait_until
 from harness.spool import tear
 from harness.varve import Varve, has_fault_points
@@ -51,6 +52,12 @@ class Run:
         self.varve.start()
         wait_until(lambda: self.varve.metric('varve_mqtt_connects_total') == len(SINKS), 20, 'both sinks have subscribed')
         self.stream.start()
+        wait_until_known(self.varve)
+
+    def switch(self, build, name):
+        """A build with fault points, wrong in one way."""
+        self.varve = Varve(self.scope, build, self.store, sinks(self.proxy.port), storage={'flush_interval': '300ms'})
+        self.varve.env = {'VARVE_FAULT_SWITCH': name}
 
     def check(self, report, what):
         """All that was acknowledged is there, in a directory that nobody has open -> numbers missing."""
@@ -74,8 +81,9 @@ class Run:
         return self.torn_seen
 
 
-def random_kills(report, run, kills):
+def random_kills(report, run, kills, messages):
     for n in range(kills):
+        goal = messages * (n + run.chance.uniform(0.3, 1)) / kills
         torn = n % 2 == 1
         if torn:
             run.tear()
@@ -87,9 +95,13 @@ def random_kills(report, run, kills):
             found = run.note_torn() - before
             report.check(found > 0, 'the torn end of a spool is cut (%d bytes, %d added so far)' % (found, added))
         pause = run.chance.uniform(0.05, 3)
+        begun = time.monotonic()
         time.sleep(pause)
+        while run.stream.next < goal:
+            time.sleep(0.05)
         run.varve.kill()
-        run.check(report, 'kill %d after %.2f s' % (n + 1, pause))
+        run.check(report, 'kill %d after %.2f s' % (n + 1, time.monotonic() - begun))
+    wait_until(lambda: run.stream.next >= messages, 3600, '%d messages are published' % messages, 0.2)
 
 
 def fault_points(report, run, fault):
@@ -113,10 +125,12 @@ def fault_points(report, run, fault):
         run.check(report, what)
 
 
-def prove(report, options, chance):
+def prove_early(report, options, chance, who, proxy_options=(), build=None):
     """PUBACKs before the message is on disk: kills have to show it."""
     with Scope('mqtt-kill-proof') as scope:
-        run = Run(scope, options, chance, ('--early',))
+        run = Run(scope, options, chance, proxy_options)
+        if build:
+            run.switch(build, 'mqtt_early_puback')
         run.first_start()
         missing = []
         for kill in range(5):
@@ -127,9 +141,36 @@ def prove(report, options, chance):
             missing = run.check(None, '')
             if missing:
                 break
-        report.check(missing, 'PUBACKs that go out too early are found: %d of %d acknowledged are missing after %d kills' % (
-            len(missing), len(run.proxy.acked), kill + 1))
+        report.check(missing, 'PUBACKs that %s sends too early are found: %d of %d acknowledged are missing after %d kills' % (
+            who, len(missing), len(run.proxy.acked), kill + 1))
         run.stream.finish()
+
+
+def prove_doubles(report, options, chance, build):
+    """A Varve that stores what the broker sends again."""
+    with Scope('mqtt-kill-proof') as scope:
+        run = Run(scope, options, chance)
+        run.switch(build, 'mqtt_no_ring')
+        run.first_start()
+        for kill in range(5):
+            if kill:
+                run.varve.start()
+            time.sleep(chance.uniform(0.3, 1))
+            run.varve.kill()
+        run.varve.start()
+        published = run.stream.finish()
+        wait_for_all(run.varve, run.proxy, published)
+        run.varve.stop()
+        judgement = Judgement(run.varve.export())
+        report.check(judgement.doubles() and not judgement.missing(range(published)), 'a Varve without its ring is found: %d doubles of %d messages '
+                     'after 5 kills, missing %d' % (judgement.doubles(), published, len(judgement.missing(range(published)))))
+
+
+def prove(report, options, chance, fault_build):
+    prove_early(report, options, chance, 'the proxy', ('--early',))
+    if fault_build:
+        prove_early(report, options, chance, 'Varve', build=fault_build)
+        prove_doubles(report, options, chance, fault_build)
 
 
 def main(report, options):
@@ -140,7 +181,7 @@ def main(report, options):
         program = stocks.binary(scope)
         run = Run(scope, options, chance)
         run.first_start()
-        random_kills(report, run, options.kills)
+        random_kills(report, run, options.kills, options.messages)
         if fault_build:
             fault_points(report, run, Varve(scope, fault_build, run.store, sinks(run.proxy.port), name='varve-fault'))
         else:
@@ -159,7 +200,7 @@ def main(report, options):
         at_the_end(report, scope, run.varve, run.proxy, published, program)
         scope.failed = report.failed > 0
     if options.proof:
-        prove(report, options, chance)
+        prove(report, options, chance, fault_build)
 
 
 if __name__ == '__main__':
@@ -167,6 +208,7 @@ if __name__ == '__main__':
     parser.add_argument('--build', required=True)
     parser.add_argument('--fault-build')
     parser.add_argument('--kills', type=int, default=10)
+    parser.add_argument('--messages', type=int, default=0, help='published at least (default: as many as come meanwhile)')
     parser.add_argument('--rate', type=int, default=2000, help='messages a second (default 2000)')
     parser.add_argument('--seed', type=int, default=random.SystemRandom().randrange(1 << 31))
     parser.add_argument('--proof', action='store_true')

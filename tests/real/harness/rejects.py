@@ -7,7 +7,7 @@ from .compression import crc32c
 
 FILE_HEADER = struct.Struct('<8sQQII')
 ENTRY_HEADER = struct.Struct('<IIQqQIHHHH')
-Entry = collections.namedtuple('Entry', 'sequence time_ms sink position reason payload full_size')
+Entry = collections.namedtuple('Entry', 'sequence time_ms sink position reason payload full_size record_time_ms key', defaults=(0, b''))
 
 
 def read(directory):
@@ -21,16 +21,17 @@ def read(directory):
             raise ValueError('%s: not the header of a segment of the reject log' % name)
         at = FILE_HEADER.size
         while at < len(data):
-            crc, size, number, time_ms, full_size, kept, *lengths, zero = ENTRY_HEADER.unpack_from(data, at)
+            crc, size, number, time_ms, full_size, kept, *lengths, around = ENTRY_HEADER.unpack_from(data, at)
             whole = data[at:at + size]
-            if len(whole) != size or crc32c(whole[4:]) != crc or number != sequence or zero:
+            if len(whole) != size or crc32c(whole[4:]) != crc or number != sequence:
                 raise ValueError('%s: a damaged entry at %d' % (name, at))
             texts, p = [], ENTRY_HEADER.size
-            for length in (*lengths, kept):
+            for length in (*lengths, around, kept):
                 texts.append(whole[p:p + length])
                 p += length
-            sink, position, reason, payload = texts
-            entries.append(Entry(number, time_ms, sink.decode(), position.decode(), reason.decode(), payload, full_size))
+            sink, position, reason, surroundings, payload = texts
+            record_time = struct.unpack('<q', surroundings[:8])[0] if around else 0
+            entries.append(Entry(number, time_ms, sink.decode(), position.decode(), reason.decode(), payload, full_size, record_time, surroundings[8:]))
             sequence += 1
             at += size
     return entries

@@ -89,13 +89,14 @@ class Varve:
                        'sinks': sinks, 'http': {'listen': '127.0.0.1:%d' % self.port}, **config}
         self.file = scope.path(name + '.yaml')
         self.process = None
+        self.env = None                         # further variables, of each start
         self.http = Client(self.port)
 
     def launch(self, env=None):
         """Starts it without waiting."""
         with open(self.file, 'w', encoding='utf-8') as f:
             f.write(yaml(self.config))
-        self.process = self.scope.spawn([self.program, 'serve', '-c', self.file], log=self.scope.path(self.name + '.log'), env=env)
+        self.process = self.scope.spawn([self.program, 'serve', '-c', self.file], log=self.scope.path(self.name + '.log'), env=env or self.env)
         return self
 
     def start(self, env=None, timeout=60):

@@ -8,15 +8,23 @@
 int main(int argc, char **argv)
 {
     const char *which = argc > 1 ? argv[1] : "*";
-    bool group = strcmp(which, "records") != 0, records = strcmp(which, "group") != 0;
+    const struct {
+        const char *name, *title;
+        const struct CMUnitTest *tests;
+        size_t count;
+    } parts[] = {
+        {"group", "membership and offsets", group_traps, group_traps_count},
+        {"records", "offsets and records", record_traps, record_traps_count},
+        {"positions", "positions and what they were of", position_traps, position_traps_count},
+    };
+    bool is_part = false;
     int failed = 0;
-    if (group && records)
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        is_part |= strcmp(which, parts[i].name) == 0;
+    if (!is_part)
         cmocka_set_test_filter(which);
-    if (group)
-        failed +=
-            _cmocka_run_group_tests("membership and offsets", group_traps, group_traps_count, NULL, NULL);
-    if (records)
-        failed +=
-            _cmocka_run_group_tests("offsets and records", record_traps, record_traps_count, NULL, NULL);
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        if (!is_part || strcmp(which, parts[i].name) == 0)
+            failed += _cmocka_run_group_tests(parts[i].title, parts[i].tests, parts[i].count, NULL, NULL);
     return failed ? 1 : 0;
 }

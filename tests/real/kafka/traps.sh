@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # traps.sh BUILD_DIR [FILTER] - runs kafka_traps of that build against a real Kafka that it starts and ends.
-#   FILTER: a name with *, for example 'trap_04*'; or group, or records: half of them.  KEEP=1 leaves the broker's directory.
+#   FILTER: a name with *, for example 'trap_04*'; or group, records, positions: a part of them.  KEEP=1 leaves the broker's directory.
 set -euo pipefail
 build=$(cd "$1" && pwd); filter=${2:-*}
 here=$(cd "$(dirname "$0")" && pwd); testbed=$here/../../testbed
@@ -14,7 +14,7 @@ trap finish EXIT INT TERM
 cc -O2 -o "$KT" "$testbed/kt.c" -lrdkafka
 mapfile -t ports < <(bash "$testbed/free-port.sh" 3)
 options=(--ctl-port "${ports[1]}" --heap 1024 --no-auto-create --set message.max.bytes=200000000
-  --set socket.request.max.bytes=210000000 --set replica.fetch.max.bytes=200000000)
+  --set socket.request.max.bytes=210000000 --set replica.fetch.max.bytes=200000000 --set log.cleaner.backoff.ms=1000)
 bash "$KAFKA_SH" start "$KAFKA_DIR" --port "${ports[0]}" "${options[@]}" >/dev/null
 export KAFKA_BOOTSTRAP=127.0.0.1:${ports[0]} KAFKA_OTHER=127.0.0.1:${ports[2]} KAFKA_OPTIONS="${options[*]}"
 "$build/tests/real/kafka/kafka_traps" "$filter"

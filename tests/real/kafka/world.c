@@ -163,6 +163,7 @@ void node_open(struct node *n, const char *name)
 void node_start(struct node *n, const struct node_options *o)
 {
     const char *const topics[] = {o->topic};
+    const char *const sinks[] = {"plant", "neighbour"};
     struct kafka_static_partition partitions[] = {{o->topic, 0}, {o->topic, 1}};
     struct kafka_property properties[] = {
         {"session.timeout.ms", o->session_timeout_ms ? o->session_timeout_ms : "6000"},
@@ -173,6 +174,8 @@ void node_start(struct node *n, const struct node_options *o)
     };
     struct kafka_sink_options options = {
         .name = "plant",
+        .sink_names = sinks,
+        .sink_names_count = 2,
         .node = n->name,
         .brokers = o->brokers ? o->brokers : need("KAFKA_BOOTSTRAP"),
         .topics = topics,

@@ -66,7 +66,7 @@ bool node_wait_assigned(struct node *n, int count, int64_t timeout_ms);
 /* Over all nodes, each of PREFIX0 .. PREFIX(n-1) exactly once. */
 void assert_exactly_once(struct node *const *nodes, size_t nodes_count, const char *prefix, size_t n);
 
-extern const struct CMUnitTest group_traps[], record_traps[];
-extern const size_t group_traps_count, record_traps_count;
+extern const struct CMUnitTest group_traps[], record_traps[], position_traps[];
+extern const size_t group_traps_count, record_traps_count, position_traps_count;
 
 #endif

@@ -39,6 +39,7 @@ int main(int argc, char **argv)
         int when;
     } groups[] = {{"delivery", delivery_traps, delivery_traps_count, ALWAYS},
                   {"restart", restart_traps, restart_traps_count, ALWAYS},
+                  {"qos2", qos2_traps, qos2_traps_count, IF_HELD},
                   {"disk", disk_traps, disk_traps_count, ALWAYS},
                   {"held", held_traps, held_traps_count, IF_HELD},
                   {"held", unheld_traps, unheld_traps_count, IF_NOT_HELD},

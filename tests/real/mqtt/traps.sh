@@ -10,7 +10,7 @@ here=$(cd "$(dirname "$0")" && pwd); testbed=$here/../../testbed
 dir=$(mktemp -d "${TMPDIR:-/tmp}/varve-mqtt.XXXXXX")
 export MQTT_SH=$testbed/mqtt.sh
 traps=$build/tests/real/mqtt/mqtt_traps
-groups=(delivery restart disk held network pace)
+groups=(delivery restart qos2 disk held network pace)
 declare -A running=()
 finish() {
   local group

@@ -43,6 +43,12 @@ static void trap_qos1_v5(void **state)
     deliver(MQTT_VERSION_5, 1);
 }
 
+static void trap_qos2_v5(void **state)
+{
+    (void)state;
+    deliver(MQTT_VERSION_5, 2);
+}
+
 static void trap_qos1_v311(void **state)
 {
     (void)state;
@@ -75,7 +81,7 @@ static void trap_session_goes_on(void **state)
 int victim_main(const char *name)
 {
     struct node n;
-    node_open(&n, name, 1);
+    node_open(&n, name, strncmp(name, "kill2-", 6) == 0 ? 2 : 1);
     node_start(&n);
     for (;;)
         pause();
@@ -95,33 +101,50 @@ static pid_t start_victim(const char *name)
 }
 
 /* Killed in the middle of the stream, again and again: what was acknowledged is in the spool, the rest at the
- * broker. Nothing is missing. */
-static void trap_kill_with_held_pubacks(void **state)
+ * broker. Nothing is missing, nothing is there twice. */
+static void kill_in_the_stream(int qos)
 {
-    (void)state;
     struct node n;
-    const char *name = unique("kill");
+    const char *name = unique(qos == 2 ? "kill2-" : "kill1-");
     char topic[128];
-    const size_t count = 40000;
-    node_open(&n, name, 1);
+    const size_t count = qos == 2 ? 10000 : 40000; /* of QoS 2 mosquitto sends all of a backlog at once */
+    node_open(&n, name, qos);
     node_connect(&n); /* makes the session */
-    (void)node_stop(&n);
     snprintf(topic, sizeof topic, "%s/x", name);
-    publish(topic, 1, "m", 0, count, 100);
+    for (size_t i = 0; i < 3; i++) { /* over a second: the broker is seen to count packet ids up */
+        publish(topic, qos, "m", i * 10, (i + 1) * 10, 0);
+        clock_sleep_ms(600);
+    }
+    assert_true(node_wait_metric(&n, "varve_mqtt_packet_ids_count_up", 1, 5000));
+    (void)node_stop(&n);
+    publish(topic, qos, "m", 30, count, 100);
     for (int i = 0; i < 8; i++) {
         pid_t pid = start_victim(name);
-        clock_sleep_ms(120 + 40 * i);
+        clock_sleep_ms(qos == 2 ? 60 + 20 * i : 120 + 40 * i);
         kill(pid, SIGKILL);
         assert_int_equal(waitpid(pid, NULL, 0), pid);
     }
     struct node last;
-    node_open(&last, name, 1);
+    node_open(&last, name, qos);
     node_connect(&last);
     size_t doubles = node_wait_all(&last, "m", count, 60000);
     print_message("8 kills: none of %zu missing, %zu came twice; from the spool %u\n", count, doubles,
                   (unsigned)node_metric(&last, "varve_spool_next_lsn"));
+    assert_int_equal(doubles, 0);
     node_close(&last);
     node_close(&n);
+}
+
+static void trap_kill_with_held_pubacks(void **state)
+{
+    (void)state;
+    kill_in_the_stream(1);
+}
+
+static void trap_kill_with_held_pubrecs(void **state)
+{
+    (void)state;
+    kill_in_the_stream(2);
 }
 
 /* A replay gives the same rows: the time of arrival is in the spool. */
@@ -307,6 +330,12 @@ static void trap_two_sinks(void **state)
     node_close(&a);
     node_close(&b);
 }
+
+const struct CMUnitTest qos2_traps[] = {
+    cmocka_unit_test(trap_qos2_v5),
+    cmocka_unit_test(trap_kill_with_held_pubrecs),
+};
+const size_t qos2_traps_count = sizeof qos2_traps / sizeof *qos2_traps;
 
 const struct CMUnitTest delivery_traps[] = {
     cmocka_unit_test(trap_qos0_v5),

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -20,7 +21,10 @@ static void broker_restart(const char *end, bool loses_session)
     snprintf(topic, sizeof topic, "%s/x", name);
     publish(topic, 1, "m", 0, 500, 0);
     assert_true(node_wait_rows(&n, 500, 10000));
-    clock_sleep_ms(1500); /* mosquitto saves once a second */
+    clock_sleep_ms(1500);                /* mosquitto saves once a second */
+    publish(topic, 1, "m", 500, 520, 0); /* the first of these were answered a second ago */
+    assert_true(node_wait_rows(&n, 520, 10000));
+    clock_sleep_ms(1500);
     broker(end);
     if (loses_session) {
         snprintf(command, sizeof command, "rm -rf '%s/data/'*", need("MQTT_DIR"));
@@ -28,10 +32,13 @@ static void broker_restart(const char *end, bool loses_session)
     }
     broker("restart");
     assert_true(node_wait_metric(&n, "varve_mqtt_connects_total", 2, 40000));
-    publish(topic, 1, "m", 500, 1000, 0);
+    publish(topic, 1, "m", 520, 1000, 0);
     assert_true(node_wait_rows(&n, 1000, 10000));
-    (void)assert_none_missing(&n, "m", 1000);
+    assert_int_equal(assert_none_missing(&n, "m", 1000), 0);
     assert_true(node_metric(&n, "varve_mqtt_lost_connections_total") >= 1);
+    /* What the session held is gone: that it was lost is counted, and packet ids begin anew. */
+    assert_int_equal(node_metric(&n, "varve_mqtt_sessions_lost_total"), loses_session);
+    assert_int_equal(node_metric(&n, "varve_mqtt_packet_ids_count_up"), !loses_session);
     node_close(&n);
 }
 
@@ -51,6 +58,99 @@ static void trap_broker_restart_without_session(void **state)
 {
     (void)state;
     broker_restart("stop", true);
+}
+
+static void shell(const char *format)
+{
+    char line[1024];
+    (void)snprintf(line, sizeof line, format, need("MQTT_DIR"));
+    if (system(line) != 0)
+        fail_msg("%s", line);
+}
+
+/* The broker comes back with a state from before our PUBACKs: what it brings back is stored again, and
+ * counted, as by the protocol these are new messages. */
+static void trap_broker_that_brings_back(void **state)
+{
+    (void)state;
+    struct node n;
+    const char *name = unique("back");
+    char topic[128];
+    node_open(&n, name, 1);
+    node_connect(&n);
+    snprintf(topic, sizeof topic, "%s/x", name);
+    publish(topic, 1, "m", 0, 20, 0);
+    assert_true(node_wait_rows(&n, 20, 10000));
+    clock_sleep_ms(1100);
+    publish(topic, 1, "m", 20, 40, 0);
+    assert_true(node_wait_rows(&n, 40, 10000));
+    assert_int_equal(node_metric(&n, "varve_mqtt_packet_ids_count_up"), 1);
+    (void)node_stop(&n);
+    publish(topic, 1, "m", 40, 60, 0); /* queued in the session */
+    broker("stop");
+    shell("rm -rf '%1$s/old' && cp -a '%1$s/data' '%1$s/old'");
+    broker("restart");
+    node_connect(&n);
+    assert_true(node_wait_rows(&n, 60, 10000));
+    assert_int_equal(assert_none_missing(&n, "m", 60), 0);
+    clock_sleep_ms(300);
+    broker("kill");
+    shell("rm -rf '%1$s/data' && mv '%1$s/old' '%1$s/data'");
+    broker("restart");
+    assert_true(node_wait_rows(&n, 80, 40000));
+    clock_sleep_ms(300);
+    assert_int_equal(assert_none_missing(&n, "m", 60), 20);
+    assert_int_equal(node_metric(&n, "varve_mqtt_ambiguous_redelivery_total"), 20);
+    assert_int_equal(node_metric(&n, "varve_mqtt_sessions_lost_total"), 0);
+    node_close(&n);
+}
+
+/* Cuts this process's connections with the broker, without a DISCONNECT. */
+static void cut_connections(void)
+{
+    in_port_t port = htons((uint16_t)atoi(need("MQTT_PORT")));
+    for (int fd = 3; fd < 256; fd++) {
+        struct sockaddr_in peer = {0};
+        socklen_t size = sizeof peer;
+        if (getpeername(fd, (struct sockaddr *)&peer, &size) == 0 && peer.sin_family == AF_INET &&
+            peer.sin_port == port)
+            (void)shutdown(fd, SHUT_RDWR);
+    }
+}
+
+/* The connection is cut again and again while messages stream in: what is sent again isn't stored again. */
+static void trap_connection_cut_in_the_stream(void **state)
+{
+    (void)state;
+    struct node n;
+    const char *name = unique("cut");
+    char topic[128];
+    const size_t count = 30000;
+    node_open(&n, name, 1);
+    node_connect(&n);
+    snprintf(topic, sizeof topic, "%s/x", name);
+    for (size_t i = 0; i < 3; i++) { /* over a second: the broker is seen to count ids up */
+        publish(topic, 1, "m", i * 10, (i + 1) * 10, 0);
+        clock_sleep_ms(600);
+    }
+    assert_true(node_wait_metric(&n, "varve_mqtt_packet_ids_count_up", 1, 5000));
+    (void)node_stop(&n);
+    publish(topic, 1, "m", 30, count, 100);
+    atomic_store(&n.fs.sync_ms, 20); /* PUBACKs are under way all the time */
+    node_start(&n);
+    for (size_t cuts = 0; cuts < 4; cuts++) {
+        assert_true(node_wait_metric(&n, "varve_mqtt_connects_total", cuts + 1, 30000));
+        clock_sleep_ms(30);
+        cut_connections();
+    }
+    atomic_store(&n.fs.sync_ms, 0);
+    size_t doubles = node_wait_all(&n, "m", count, 60000);
+    uint64_t redelivered = node_metric(&n, "varve_mqtt_redelivered_messages_total");
+    print_message("sent again and dropped: %u\n", (unsigned)redelivered);
+    assert_true(redelivered > 0);
+    assert_int_equal(doubles, 0);
+    assert_int_equal(node_metric(&n, "varve_mqtt_ambiguous_redelivery_total"), 0);
+    node_close(&n);
 }
 
 /* One message to either broker. */
@@ -190,6 +290,8 @@ const struct CMUnitTest restart_traps[] = {
     cmocka_unit_test(trap_broker_restart),
     cmocka_unit_test(trap_broker_killed),
     cmocka_unit_test(trap_broker_restart_without_session),
+    cmocka_unit_test(trap_broker_that_brings_back),
+    cmocka_unit_test(trap_connection_cut_in_the_stream),
     cmocka_unit_test(trap_puback_of_a_lost_connection),
     cmocka_unit_test(trap_one_client_id_at_two_brokers),
     cmocka_unit_test(trap_back_off),

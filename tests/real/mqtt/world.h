@@ -63,10 +63,10 @@ size_t node_wait_all(struct node *n, const char *prefix, size_t count, int64_t t
 
 /* Groups that traps.sh runs side by side, but for pace_traps, where time counts. restart_traps have a broker
  * of their own. Of held_traps and unheld_traps a build has those that fit to what it does with PUBACKs. */
-extern const struct CMUnitTest delivery_traps[], restart_traps[], disk_traps[], held_traps[], unheld_traps[],
-    pace_traps[], network_traps[];
-extern const size_t delivery_traps_count, restart_traps_count, disk_traps_count, held_traps_count,
-    unheld_traps_count, pace_traps_count, network_traps_count;
+extern const struct CMUnitTest delivery_traps[], restart_traps[], disk_traps[], qos2_traps[], held_traps[],
+    unheld_traps[], pace_traps[], network_traps[];
+extern const size_t delivery_traps_count, restart_traps_count, disk_traps_count, qos2_traps_count,
+    held_traps_count, unheld_traps_count, pace_traps_count, network_traps_count;
 
 /* What a process that is to be killed does: `mqtt_traps victim NAME`. */
 int victim_main(const char *name);

@@ -429,13 +429,87 @@ static void test_open_errors(void **state)
     assert_true(reject_segment_parse_name("00000000000000ff.rejects", &start) && start == 255);
 }
 
+static void surroundings_are_kept(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t time_ms;
+        const char *key;
+        size_t more;
+    } cases[] = {
+        {0, "", 0}, {1753800000123, "", 8}, {0, "k", 9}, {1753800000123, "device-7", 16}, {-1, "", 8}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct reject_entry e = {.sink = text("plant"),
+                                 .position = text("t/0@1"),
+                                 .reason = text("bad"),
+                                 .payload = text("xyz"),
+                                 .full_size = 3,
+                                 .record_time_ms = cases[i].time_ms,
+                                 .key = text(cases[i].key)},
+                            got;
+        struct buffer b = {0};
+        reject_entry_append(&b, &e);
+        assert_int_equal(b.len, REJECT_ENTRY_HEADER_SIZE + 5 + 5 + 3 + 3 + cases[i].more);
+        assert_int_equal(reject_entry_parse(b.data, b.len, 0, &got), b.len);
+        assert_int_equal(got.record_time_ms, cases[i].time_ms);
+        assert_true(got.key.len == strlen(cases[i].key) &&
+                    !memcmp(got.key.data ? got.key.data : "", cases[i].key, got.key.len));
+        assert_true(got.payload.len == 3 && !memcmp(got.payload.data, "xyz", 3));
+        for (size_t cut = 0; cut < b.len; cut++)
+            assert_int_equal(reject_entry_parse(b.data, cut, 0, &got), 0);
+        buffer_release(&b);
+    }
+}
+
+static void segments_that_were_dealt_with_go(void **state)
+{
+    (void)state;
+    struct reject_log *log;
+    struct reject_log_stats stats;
+    struct error error;
+    uint64_t ends[60];
+    assert_int_equal(reject_log_open(dir, REJECT_LOG_SIZE_MIN, &log, &error), 0);
+    reject_log_keep_all(log);
+    for (unsigned n = 0; n < 60; n++) { /* twice as much as it may hold */
+        append(log, n, 40000);
+        ends[n] = reject_log_length(log);
+    }
+    unsigned first, last;
+    assert_int_equal(read_all(&first, &last, NULL), 60);
+    reject_log_drop_before(log, 0);
+    assert_int_equal(read_all(&first, &last, NULL), 60);
+    reject_log_drop_before(log, ends[29]);
+    assert_true(read_all(&first, &last, NULL) >= 30);
+    assert_true(first > 24 && first <= 30 && last == 59); /* whole segments only */
+    reject_log_drop_before(log, UINT64_MAX);
+    assert_true(read_all(&first, &last, NULL) > 0); /* the last one stays */
+    assert_int_equal(last, 59);
+    append(log, 60, 40000);
+    reject_log_get_stats(log, &stats);
+    assert_int_equal(stats.dropped_total, 0);
+    reject_log_close(log);
+    assert_int_equal(reject_log_open(dir, REJECT_LOG_SIZE_MIN, &log, &error), 0);
+    assert_true(reject_log_length(log) > ends[59]);
+    reject_log_close(log);
+    (void)read_all(&first, &last, NULL);
+    assert_int_equal(last, 60);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(test_append_and_read), TEST(test_rotation), TEST(test_torn_tail),
-        TEST(test_flipped_bits),    TEST(test_cut),      TEST(test_cut_below_the_oldest),
-        TEST(test_full_disk),       TEST(test_threads),  TEST(test_open_errors),
+        TEST(test_append_and_read),
+        TEST(test_rotation),
+        TEST(test_torn_tail),
+        TEST(test_flipped_bits),
+        TEST(test_cut),
+        TEST(test_cut_below_the_oldest),
+        TEST(test_full_disk),
+        TEST(test_threads),
+        TEST(test_open_errors),
+        TEST(surroundings_are_kept),
+        TEST(segments_that_were_dealt_with_go),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

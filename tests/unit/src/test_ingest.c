@@ -331,7 +331,9 @@ static void test_counters_outlive_workers(void **unused)
         add_sample(&f.batch, "x", NOON, 1);
         deliver(&f, 1);
         f.in->ops->begin(f.in, f.w);
-        f.in->ops->reject(f.in, f.w, "t/0@1", "bad_line", "x", 1, 1);
+        f.in->ops->reject(
+            f.in, f.w,
+            &(struct rejected){.where = "t/0@1", .reason = "bad_line", .payload = span_of("x", 1)});
         f.in->ops->end(f.in, f.w);
         f.in->ops->worker_free(f.in, f.w);
         f.w = f.in->ops->worker_new(f.in, "plant", &decoder, NULL);

@@ -4,21 +4,24 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <string.h>
 
+#include "sinks/kafka/kafka_position.h"
 #include "src/position_text.h"
 
 static const char *text_of(struct buffer *b, const char *key, uint64_t next)
 {
     buffer_clear(b);
-    position_append_text(b, (const uint8_t *)key, (uint32_t)strlen(key), next);
+    struct storage_position p = {.next = next};
+    position_append_text(b, (const uint8_t *)key, (uint32_t)strlen(key), &p);
     return buffer_cstr(b);
 }
 
 static const char *json_of(struct buffer *b, const char *key, uint64_t next)
 {
-    static const uint8_t mark[] = {0x01, 0xff};
+    struct storage_position p = {.next = next, .mark = {0x01, 0xff}, .mark_len = 2};
     buffer_clear(b);
-    position_append_json(b, (const uint8_t *)key, (uint32_t)strlen(key), next, mark, 2);
+    position_append_json(b, (const uint8_t *)key, (uint32_t)strlen(key), &p);
     return buffer_cstr(b);
 }
 
@@ -32,6 +35,47 @@ static void test_kafka(void **unused)
         json_of(&b, "plant/kafka/X/metrics/3", UINT64_MAX),
         "{\"key\":\"plant/kafka/X/metrics/3\",\"sink\":\"plant\",\"type\":\"kafka\",\"cluster\":\"X\","
         "\"topic\":\"metrics\",\"partition\":3,\"next\":18446744073709551615,\"mark\":\"01ff\"}");
+    buffer_release(&b);
+}
+
+static const char *order_text(struct buffer *b, enum kafka_begin begin, int64_t value)
+{
+    static const char key[] = "p/kafka/X/m/0";
+    struct sink_position order = kafka_position_order(begin, value);
+    struct storage_position p = {.next = order.next, .mark_len = order.mark_len};
+    memcpy(p.mark, order.mark, sizeof p.mark);
+    buffer_clear(b);
+    position_append_text(b, (const uint8_t *)key, sizeof key - 1, &p);
+    buffer_append_u8(b, ' ');
+    position_append_json(b, (const uint8_t *)key, sizeof key - 1, &p);
+    return buffer_cstr(b);
+}
+
+static void test_orders(void **unused)
+{
+    (void)unused;
+    struct buffer b = {0};
+    assert_non_null(
+        strstr(order_text(&b, KAFKA_BEGIN_EARLIEST, 0), "partition 0 at its earliest record (cluster X)"));
+    assert_non_null(strstr(buffer_cstr(&b), "\"begin\":\"earliest\",\"next\":0,"));
+    assert_non_null(strstr(order_text(&b, KAFKA_BEGIN_LATEST, 0), "at its end (cluster X)"));
+    assert_non_null(strstr(order_text(&b, KAFKA_BEGIN_TIMESTAMP, 1793491200500),
+                           "at its first record from "
+                           "2026-11-01T00:00:00.500Z on"));
+    assert_non_null(strstr(buffer_cstr(&b), "\"begin\":\"time\",\"begin_ms\":1793491200500,"));
+    assert_non_null(strstr(order_text(&b, KAFKA_BEGIN_OFFSET, 90), "at offset 90 (cluster X)"));
+    assert_non_null(strstr(buffer_cstr(&b), "\"begin\":\"offset\",\"next\":90,"));
+    buffer_release(&b);
+}
+
+static void test_rejects(void **unused)
+{
+    (void)unused;
+    struct buffer b = {0};
+    assert_string_equal(text_of(&b, "plant/rejects", 17), "plant: rejects replayed up to byte 17");
+    assert_string_equal(json_of(&b, "plant/rejects", 17),
+                        "{\"key\":\"plant/rejects\",\"sink\":\"plant\",\"type\":"
+                        "\"rejects\",\"next\":17,\"mark\":\"01ff\"}");
     buffer_release(&b);
 }
 
@@ -84,6 +128,7 @@ static void test_unknown(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_kafka), cmocka_unit_test(test_mqtt),
+                                       cmocka_unit_test(test_orders), cmocka_unit_test(test_rejects),
                                        cmocka_unit_test(test_unknown)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -23,6 +23,7 @@
 #include "src/base/buffer.h"
 #include "src/base/clock.h"
 #include "storage/fs/fs.h"
+#include "storage/storage.h"
 #include "tests/doubles/temp_dir.h"
 
 extern char **environ;
@@ -179,8 +180,8 @@ static pid_t serve(struct fixture *f)
 static void test_usage(void **state)
 {
     struct fixture *f = *state;
-    static const char *const names[] = {"serve", "check",  "inspect", "export",
-                                        "merge", "verify", "recover", "version"};
+    static const char *const names[] = {"serve",  "check",   "inspect", "export",  "merge",
+                                        "verify", "recover", "offsets", "rejects", "version"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         expect_run(f, ARGUMENTS(names[i], "-h"), 0, f->out, "Usage: varve ");
         expect_run(f, ARGUMENTS(names[i], "--nonsense"), 64, f->err, "-h`");
@@ -335,6 +336,86 @@ static void test_killed(void **state)
     assert_int_equal(wait_for(pid), 0);
 }
 
+/* A stopped store that has read a partition up to 100. */
+static void make_store_with_position(struct fixture *f)
+{
+    static const char key[] = "plant/kafka/X/m/0";
+    struct storage_options options = {
+        .path = f->store, .retention_ms = 365 * DAY_MS, .flush_interval_ms = 1000};
+    struct storage *st;
+    struct storage_position p = {.next = 100};
+    assert_int_equal(storage_open(&st, &options, NULL), 0);
+    storage_set_position(st, key, sizeof key - 1, &p);
+    assert_int_equal(storage_close(st, NULL), 0);
+}
+
+static void test_offsets(void **state)
+{
+    struct fixture *f = *state;
+    const char *s = f->store;
+    expect_run(f, ARGUMENTS("offsets", "show", s), 2, f->err, s);
+    expect_run(f, ARGUMENTS("offsets", "reset", s, "--all", "--forget", "--execute"), 2, f->err, "no store");
+    assert_false(fs_exists(s));
+    make_store_with_position(f);
+    expect_run(f, ARGUMENTS("offsets", "show", s), 0, f->out,
+               "plant: kafka topic m partition 0 at offset 100 (cluster X)\n");
+    expect_run(f, ARGUMENTS("offsets", "show", s, "--json"), 0, f->out, "\"partition\":0,\"next\":100,");
+
+    expect_run(f, ARGUMENTS("offsets", "reset", s, "--to", "earliest"), 64, f->err, "say which");
+    expect_run(f, ARGUMENTS("offsets", "reset", s, "--all"), 64, f->err, "say where");
+    expect_run(f, ARGUMENTS("offsets", "reset", s, "--all", "--sink", "a", "--forget"), 64, f->err,
+               "say which");
+    expect_run(f, ARGUMENTS("offsets", "reset", s, "--all", "--forget", "--to", "3"), 64, f->err, "one of");
+    expect_run(f, ARGUMENTS("offsets", "reset", s, "--all", "--to", "yesterday"), 64, f->err, "--to takes");
+    expect_run(f, ARGUMENTS("offsets", "reset", s, "--partition", "0", "--forget"), 64, f->err, "--topic");
+    expect_run(f, ARGUMENTS("offsets", "reset", s, "--topic", "m", "--partition", "0,x", "--forget"), 64,
+               f->err, "0,1,2");
+    expect_run(f, ARGUMENTS("offsets", "reset", s, "--all", "--rename", "werk"), 64, f->err, "--sink");
+    expect_run(f, ARGUMENTS("offsets", "reset", s, "--sink", "plant", "--rename", "Werk"), 64, f->err, "a-z");
+    expect_run(f, ARGUMENTS("offsets", "show", s, "--all"), 64, f->err, "--json only");
+    expect_run(f, ARGUMENTS("offsets", "reset", s, "--sink", "p", "--to", "3", "--execute"), 2, f->err,
+               "no position fits");
+
+    expect_run(f, ARGUMENTS("offsets", "reset", s, "--sink", "plant", "--to", "40"), 0, f->out,
+               "1 position(s) would change");
+    expect_run(f, ARGUMENTS("offsets", "show", s), 0, f->out, "at offset 100 ");
+    expect_run(
+        f, ARGUMENTS("offsets", "reset", s, "--topic", "m", "--partition", "1,0", "--to", "40", "--execute"),
+        0, f->out, "at offset 100 (cluster X) -> offset 40\n1 position(s) changed");
+    expect_run(f, ARGUMENTS("offsets", "show", s), 0, f->out, "at offset 40 ");
+    expect_run(f, ARGUMENTS("offsets", "reset", s, "--all", "--to", "2026-11-01T00:00:00Z", "--execute"), 0,
+               f->out, "-> its first record from 2026-11-01T00:00:00Z on");
+    expect_run(f, ARGUMENTS("offsets", "reset", s, "--sink", "plant", "--rename", "werk", "--execute"), 0,
+               f->out, "-> sink werk");
+    expect_run(f, ARGUMENTS("offsets", "show", s), 0, f->out,
+               "werk: kafka topic m partition 0 at its first record from");
+    expect_run(f, ARGUMENTS("inspect", s), 0, f->out, "stopped cleanly");
+    expect_run(f, ARGUMENTS("offsets", "reset", s, "--all", "--forget", "--execute"), 0, f->out,
+               "-> forgotten");
+    expect_run(f, ARGUMENTS("offsets", "show", s, "--json"), 0, f->out, "[]\n");
+}
+
+static void test_offsets_of_a_running_and_a_killed_store(void **state)
+{
+    struct fixture *f = *state;
+    char *log = f->err;
+    make_store_with_position(f);
+    write_good_config(f);
+    pid_t pid = serve(f);
+    f->err = xasprintf("%s/err2", f->dir);
+    expect_run(f, ARGUMENTS("offsets", "show", f->store), 2, f->err, "another server is running");
+    expect_run(f, ARGUMENTS("offsets", "reset", f->store, "--all", "--forget", "--execute"), 2, f->err,
+               "another server is running");
+    assert_int_equal(kill(pid, SIGKILL), 0);
+    assert_int_equal(wait_for(pid), -SIGKILL);
+    expect_run(f, ARGUMENTS("offsets", "show", f->store), 0, f->out, "at offset 100 ");
+    expect_run(f, ARGUMENTS("offsets", "reset", f->store, "--all", "--to", "latest", "--execute"), 0, f->out,
+               "-> its end");
+    expect_run(f, ARGUMENTS("inspect", f->store), 0, f->out, ", stopped cleanly");
+    free(f->err);
+    f->err = log;
+}
+
 #define PROGRAM_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -348,6 +429,8 @@ int main(void)
         PROGRAM_TEST(test_interrupt),
         PROGRAM_TEST(test_one_process_a_store),
         PROGRAM_TEST(test_killed),
+        PROGRAM_TEST(test_offsets),
+        PROGRAM_TEST(test_offsets_of_a_running_and_a_killed_store),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

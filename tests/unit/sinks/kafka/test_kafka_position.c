@@ -106,12 +106,67 @@ static void metadata_says_whose(void **state)
     assert_string_equal(text, "v1;abc;42");
 }
 
+static void orders_survive(void **state)
+{
+    (void)state;
+    static const struct {
+        enum kafka_begin begin;
+        int64_t value;
+    } cases[] = {{KAFKA_BEGIN_EARLIEST, 0},
+                 {KAFKA_BEGIN_LATEST, 0},
+                 {KAFKA_BEGIN_TIMESTAMP, 1793491200123},
+                 {KAFKA_BEGIN_OFFSET, 90}};
+    struct kafka_fingerprint f = {.offset = 41};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct sink_position p = kafka_position_order(cases[i].begin, cases[i].value);
+        int64_t value = -1;
+        assert_int_equal(kafka_position_begin(&p, &value), cases[i].begin);
+        assert_int_equal(value, cases[i].value);
+        assert_false(kafka_position_fingerprint(&p, &f));
+        p.mark[1] = 9; /* of a later version */
+        assert_int_equal(kafka_position_begin(&p, &value), KAFKA_BEGIN_NONE);
+    }
+    struct sink_position plain = kafka_position_encode(42, &f);
+    int64_t value;
+    assert_int_equal(kafka_position_begin(&plain, &value), KAFKA_BEGIN_NONE);
+    plain = kafka_position_encode(42, NULL);
+    assert_int_equal(kafka_position_begin(&plain, &value), KAFKA_BEGIN_NONE);
+}
+
+static void keys_are_taken_apart(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {"",
+                                      "a",
+                                      "p/kafka/X/t",
+                                      "p/kafka/X/t/",
+                                      "p/kafka/X/t/1x",
+                                      "p/kafka/X/t/1/",
+                                      "p/mqtt/X/t/1",
+                                      "p/kafka/X/t/12345678901",
+                                      "p/kafka/X/t/2147483648",
+                                      "p/kafka/X/t/-1"};
+    struct kafka_key_parts k;
+    struct buffer key = {0};
+    kafka_position_key(&key, "plant-1", "4L6g3nShT-eMCtK--X86sw", "edge.metrics_2", 2147483647);
+    assert_true(kafka_position_parse_key(key.data, (uint32_t)key.len, &k));
+    buffer_append_u8(&key, 0); /* not part of it */
+    assert_true(k.sink.len == 7 && !memcmp(k.sink.data, "plant-1", 7));
+    assert_true(k.cluster.len == 22 && !memcmp(k.cluster.data, "4L6g3nShT-eMCtK--X86sw", 22));
+    assert_true(k.topic.len == 14 && !memcmp(k.topic.data, "edge.metrics_2", 14));
+    assert_int_equal(k.partition, 2147483647);
+    buffer_release(&key);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        assert_false(kafka_position_parse_key(bad[i], (uint32_t)strlen(bad[i]), &k));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(key_is_readable),        cmocka_unit_test(fingerprint_survives),
         cmocka_unit_test(no_fingerprint_is_none), cmocka_unit_test(fingerprint_tells_records_apart),
-        cmocka_unit_test(metadata_says_whose),
+        cmocka_unit_test(metadata_says_whose),    cmocka_unit_test(orders_survive),
+        cmocka_unit_test(keys_are_taken_apart),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

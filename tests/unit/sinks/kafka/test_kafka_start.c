@@ -135,10 +135,32 @@ static void offset_out_of_range(void **state)
     }
 }
 
+static void start_by_order(void **state)
+{
+    (void)state;
+    static const struct {
+        enum kafka_begin begin;
+        int64_t value;
+        struct kafka_start_decision out;
+    } cases[] = {
+        {KAFKA_BEGIN_EARLIEST, 0, {KAFKA_FROM_EARLIEST, 0, RECORD, SILENT}},
+        {KAFKA_BEGIN_LATEST, 0, {KAFKA_FROM_LATEST, 0, RECORD, SILENT}},
+        {KAFKA_BEGIN_TIMESTAMP, 1793491200000, {KAFKA_FROM_TIMESTAMP, 1793491200000, RECORD, SILENT}},
+        {KAFKA_BEGIN_OFFSET, 20, {KAFKA_FROM_OWN, 20, RECORD, SILENT}},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct kafka_start_decision d = kafka_start_ordered(cases[i].begin, cases[i].value);
+        assert_int_equal(d.source, cases[i].out.source);
+        assert_int_equal(d.offset, cases[i].out.offset);
+        assert_true(d.record && !d.warn_group_moved);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(start_of_a_partition),
+        cmocka_unit_test(start_by_order),
         cmocka_unit_test(offset_out_of_range),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

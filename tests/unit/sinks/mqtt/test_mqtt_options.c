@@ -7,6 +7,7 @@
 
 #include <string.h>
 
+#include "sinks/mqtt/mqtt_puback.h"
 #include "sinks/mqtt/mqtt_sink.h"
 #include "src/base/buffer.h"
 #include "tests/doubles/batch_catcher.h"
@@ -49,7 +50,14 @@ static void test_checks(void **state)
     assert_refused(&o, "mqtts://");
     o = good();
     subscriptions[0].qos = 2;
-    assert_refused(&o, "qos 2");
+    if (mqtt_puback_is_held())
+        assert_int_equal(mqtt_options_check(&o, NULL), 0);
+    else
+        assert_refused(&o, "static library");
+    o.version = MQTT_VERSION_311;
+    assert_refused(&o, "qos 2 is for version 5 only");
+    subscriptions[0].qos = 3;
+    assert_refused(&o, "qos is 0, 1 or 2");
     o = good();
     o.client_id = "";
     assert_refused(&o, "client_id");

@@ -1,6 +1,8 @@
 /* The store from rows to a directory and back. Two months: the messages cross a month's end. */
+#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -205,6 +207,72 @@ static void a_damaged_part_is_named(void **state)
     temp_dir_remove(dir);
 }
 
+/* A sink's doubts: answers are counted, "no" from the given one on until it's told otherwise. */
+struct doubt {
+    atomic_int asked, no_from;
+};
+
+static bool may_commit(void *context)
+{
+    struct doubt *d = context;
+    return atomic_fetch_add(&d->asked, 1) < atomic_load(&d->no_from);
+}
+
+static void a_commit_that_is_held_back_leaves_all_as_it_was(void **state)
+{
+    (void)state;
+    char *dir = TEMP_DIR();
+    struct doubt d = {.no_from = INT_MAX};
+    struct storage_hooks hooks = {.context = &d, .may_commit = may_commit};
+    struct storage *st = open_store(dir, NULL, &hooks);
+    struct storage_writer *w = storage_writer_new(st);
+    put_messages(w, 0, 40, SERIES);
+    assert_int_equal(storage_flush(st, -1, NULL), 0);
+    uint64_t n = storage_commit_number(st);
+
+    /* Before the cut, and between the cut and the record. */
+    for (int answers = 0; answers < 2; answers++) {
+        put_messages(w, 40 + 10 * (unsigned)answers, 50 + 10 * (unsigned)answers, SERIES);
+        atomic_store(&d.asked, 0);
+        atomic_store(&d.no_from, answers);
+        assert_int_equal(storage_flush(st, 300, NULL), ERR_CANCELLED);
+        assert_true(atomic_load(&d.asked) > answers && atomic_load(&d.asked) < 40);
+        assert_int_equal(storage_commit_number(st), n);
+        assert_int_equal(durable_position_of(st), 40);
+        assert_int_equal(position_of(st), 50 + 10 * answers);
+    }
+    expect_messages(reader_new(st), 60, SERIES);
+
+    /* What was lost can be dropped meanwhile, and the rest goes on. */
+    assert_int_equal(storage_discard_uncommitted(st, 1000, NULL), 0);
+    assert_int_equal(position_of(st), 40);
+    expect_messages(reader_new(st), 40, SERIES);
+    put_messages(w, 40, 100, SERIES);
+    atomic_store(&d.no_from, INT_MAX);
+    assert_int_equal(storage_flush(st, -1, NULL), 0);
+    assert_int_equal(durable_position_of(st), 100);
+    struct storage_stats stats;
+    storage_stats(st, &stats);
+    assert_int_equal(stats.commit_failures_total, 0);
+    storage_stats_release(&stats);
+    /* A doubt that was wrong: the held commit's rows go into the next, with what came meanwhile. */
+    put_messages(w, 100, 130, SERIES);
+    atomic_store(&d.asked, 0);
+    atomic_store(&d.no_from, 1);
+    assert_int_equal(storage_flush(st, 200, NULL), ERR_CANCELLED);
+    put_messages(w, 130, 160, SERIES);
+    atomic_store(&d.no_from, INT_MAX);
+    assert_int_equal(storage_flush(st, -1, NULL), 0);
+    assert_int_equal(durable_position_of(st), 160);
+    expect_messages(reader_new(st), 160, SERIES);
+    storage_writer_free(w);
+    close_store(st);
+    st = open_store(dir, NULL, NULL);
+    expect_messages(reader_new(st), 160, SERIES);
+    close_store(st);
+    temp_dir_remove(dir);
+}
+
 static int set_up(void **state)
 {
     (void)state;
@@ -222,6 +290,7 @@ int main(void)
         cmocka_unit_test(one_server_at_a_time),
         cmocka_unit_test(a_foreign_guard_is_an_unfinished_restore),
         cmocka_unit_test(a_damaged_part_is_named),
+        cmocka_unit_test(a_commit_that_is_held_back_leaves_all_as_it_was),
     };
     return cmocka_run_group_tests(tests, set_up, NULL);
 }
