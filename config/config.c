@@ -96,6 +96,8 @@ struct config *config_free(struct config *cfg)
         sink_release(&cfg->sinks[i]);
     free(cfg->sinks);
     free(cfg->rejects.path);
+    sink_release(&cfg->rejects.kafka);
+    free(cfg->rejects.kafka_topic);
     config_listen_free(cfg->http.listen, cfg->http.listen_count);
     free(cfg->http.username);
     free(cfg->http.password);

@@ -146,6 +146,8 @@ struct config_storage {
 struct config_rejects {
     char *path; /* absolute; the default is already filled in */
     uint64_t max_size_bytes;
+    struct config_sink kafka; /* brokers and librdkafka; no brokers: none */
+    char *kafka_topic;
 };
 
 /* An address to listen on. */

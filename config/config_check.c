@@ -153,6 +153,25 @@ static void check_paths(struct config_reader *r, const struct config_place *file
     check_spools(r, file, root);
 }
 
+static void check_reject_topic(struct config_reader *r, const struct config_place *file,
+                               const struct yaml_node *root)
+{
+    const struct config_rejects *cfg = &r->cfg->rejects;
+    const struct yaml_node *node = yaml_node_get(root, "rejects");
+    struct config_place rejects = {.parent = file, .name = "rejects"};
+    struct config_place kafka = {.parent = &rejects, .name = "kafka"};
+    bool has_topic = cfg->kafka_topic && cfg->kafka_topic[0];
+    if (has_topic != (cfg->kafka.brokers.count > 0) || (cfg->kafka.librdkafka_count && !has_topic))
+        config_report(r, config_position_of(node, "kafka"), &kafka,
+                      "needs both brokers and topic; write {brokers: [k1:9092], topic: varve-rejects}");
+    for (size_t i = 0; i < cfg->kafka.librdkafka_count; i++) {
+        struct error error;
+        const struct config_property *p = &cfg->kafka.librdkafka[i];
+        if (r->hooks->kafka_property_check && r->hooks->kafka_property_check(p->key, p->value, &error) < 0)
+            config_report(r, config_position_of(node, "kafka"), &kafka, "%s", error.message);
+    }
+}
+
 static void check_http(struct config_reader *r, const struct config_place *file, const struct yaml_node *root)
 {
     const struct config_http *http = &r->cfg->http;
@@ -272,6 +291,7 @@ void config_check(struct config_reader *r, const struct yaml_node *root)
     struct config_place sinks_place = {.parent = &file, .name = "sinks"};
     check_node(r, &file, root);
     check_paths(r, &file, root);
+    check_reject_topic(r, &file, root);
     check_http(r, &file, root);
     check_memory(r, &file, root);
     for (size_t i = 0; i < cfg->sinks_count; i++) {

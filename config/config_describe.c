@@ -67,6 +67,10 @@ void config_describe(const struct config *cfg, struct buffer *dst)
     config_describe_line(dst, "path", "%s", config_shown(cfg, cfg->rejects.path));
     config_describe_line(dst, "max_size", "%s: beyond it the oldest go, and are counted",
                          config_format_size(cfg->rejects.max_size_bytes, text));
+    if (cfg->rejects.kafka.brokers.count)
+        config_describe_line(dst, "kafka",
+                             "topic %s, %zu broker(s): a copy of each goes there, at least once",
+                             config_shown(cfg, cfg->rejects.kafka_topic), cfg->rejects.kafka.brokers.count);
     describe_http(cfg, dst);
     buffer_append_str(dst, "\nlog\n");
     config_describe_line(dst, "level", "%s", levels[cfg->log.level]);

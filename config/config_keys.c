@@ -220,11 +220,18 @@ static const struct config_key sink_keys[] = {
     END,
 };
 
+static const struct config_key reject_kafka_keys[] = {
+    {"brokers", config_read_strings, AT(rejects.kafka.brokers), .example = "[k1:9092, k2:9092]"},
+    {"topic", config_read_string, AT(rejects.kafka_topic), .example = "varve-rejects"},
+    {"librdkafka", config_read_properties, AT(rejects.kafka), .example = "{security.protocol: SSL}"},
+    END,
+};
+
 static const struct config_key rejects_keys[] = {
     {"path", config_read_string, AT(rejects.path), .default_text = "",
      .example = "/var/lib/varve/varve/rejects"},
     {"max_size", config_read_size, AT(rejects.max_size_bytes), .default_text = "256MiB", .min_text = "1MiB"},
-    {"kafka", NOT_BUILT},
+    {"kafka", config_read_submapping, .children = reject_kafka_keys},
     END,
 };
 

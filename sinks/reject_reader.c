@@ -44,6 +44,12 @@ void reject_reader_close(struct reject_reader *reader)
     free(reader);
 }
 
+void reject_reader_seek(struct reject_reader *reader, uint64_t offset)
+{
+    while (reader->next_start + 1 < reader->starts_count && reader->starts[reader->next_start + 1] <= offset)
+        reader->next_start++;
+}
+
 /* 1 if another segment is open now, 0 at the end. */
 static int next_segment(struct reject_reader *reader, struct error *reterr)
 {

@@ -15,6 +15,9 @@ int reject_reader_open(const char *dir, struct reject_reader **ret, struct error
 /* reader may be NULL. */
 void reject_reader_close(struct reject_reader *reader);
 
+/* Leaves out whole segments before that logical offset; before the first reject_reader_next. */
+void reject_reader_seek(struct reject_reader *reader, uint64_t offset);
+
 /* 1 and the next entry, whose spans live until the next call; 0 at the end. A damaged segment is skipped from
  * the damage on, and counted. Fails only if a file can't be read. */
 int reject_reader_next(struct reject_reader *reader, struct reject_entry *ret, struct error *reterr);

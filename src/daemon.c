@@ -133,6 +133,13 @@ static int start(struct daemon *d)
     daemon_watch(d); /* a full disk or a wrong clock is known before the first message comes */
     if ((r = make_sinks(d)) || (r = start_http(d)) || (r = start_sinks(d)))
         return r;
+    struct error error;
+    struct reject_forward *forward;
+    if (reject_forward_start(&forward, d->cfg, d->storage, &error) < 0) {
+        log_error("%s", error.message);
+        return EXIT_BAD_CONFIG;
+    }
+    atomic_store(&d->reject_forward, forward);
     atomic_store(&d->ready, true);
     notify_ready();
     log_info("varve %s (%s) is ready: store %s in %s, commit %" PRIu64, VARVE_VERSION, VARVE_GIT_COMMIT,
@@ -194,10 +201,13 @@ static int stop(struct daemon *d)
     for_started_sinks(d, "stop-sink", stop_sink);
     http_stop(d->http);
     free_sinks(d);
+    struct reject_forward *forward = atomic_load(&d->reject_forward);
+    reject_forward_stop(forward);
     if (d->storage && storage_close(d->storage, &error) < 0) {
         log_error("the store wasn't closed cleanly, the next start recovers it: %s", error.message);
         result = EXIT_FATAL;
     }
+    reject_forward_free(forward);
     reject_log_close(d->reject_log);
     ingest_free(d->ingest);
     log_info("stopped in %.1f s", (double)(clock_monotonic_ms() - started_ms) / 1e3);

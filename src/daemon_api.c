@@ -22,6 +22,8 @@ static void write_metrics(void *context, struct buffer *dst)
         .intake = &intake,
         .storage = &storage,
         .rejects = &rejects,
+        .has_reject_topic = atomic_load(&d->reject_forward) != NULL,
+        .rejects_forwarded = reject_forward_total(atomic_load(&d->reject_forward)),
         .sinks = d->sinks,
         .sinks_count = atomic_load(&d->ready) ? d->sinks_count : 0,
         .paused = ingest_paused(d->ingest),

@@ -29,6 +29,7 @@ static void on_durable(void *context, uint64_t n)
 {
     struct daemon *d = context;
     log_debug("commit %" PRIu64 " is durable", n);
+    reject_forward_durable(atomic_load(&d->reject_forward), atomic_load(&d->cut_reject_length));
     daemon_acknowledge(d);
 }
 
@@ -70,7 +71,9 @@ static uint64_t reject_length(void *context)
     struct daemon *d = context;
     struct reject_log *log = atomic_load(&d->opened_reject_log);
     struct storage *st = atomic_load(&d->opened_storage);
-    return log ? reject_log_length(log) : st ? storage_reject_log_length(st) : 0;
+    uint64_t length = log ? reject_log_length(log) : st ? storage_reject_log_length(st) : 0;
+    atomic_store(&d->cut_reject_length, length); /* one commit at a time: durable when on_durable says so */
+    return length;
 }
 
 static int sync_rejects(void *context, struct error *reterr)

@@ -12,6 +12,7 @@
 #include "src/http_api.h"
 #include "src/ingest.h"
 #include "src/intake_gate.h"
+#include "src/reject_forward.h"
 #include "storage/storage.h"
 
 struct daemon {
@@ -20,6 +21,8 @@ struct daemon {
     _Atomic(struct storage *) opened_storage; /* the same, for hooks */
     struct reject_log *reject_log;
     _Atomic(struct reject_log *) opened_reject_log;
+    _Atomic(struct reject_forward *) reject_forward; /* NULL: no topic is configured */
+    _Atomic uint64_t cut_reject_length;              /* as the last cut took it */
     struct ingest *ingest;
 
     struct sink **sinks;

@@ -14,6 +14,7 @@ static const struct metric_description descriptions[] = {
     {"varve_rejects_bytes", METRIC_GAUGE, "Size of the reject log on disk"},
     {"varve_rejects_dropped_total", METRIC_COUNTER, "Rejects that went with the oldest segments of the log"},
     {"varve_rejects_failed_total", METRIC_COUNTER, "Rejects lost because the log could not be written"},
+    {"varve_rejects_forwarded_total", METRIC_COUNTER, "Rejects that the Kafka topic has acknowledged"},
     {"varve_intake_paused", METRIC_GAUGE, "Whether intake waits, by reason"},
     {"varve_memory_buffered_bytes", METRIC_GAUGE, "Rows in memory that are not in a file part yet"},
     {"varve_memory_series_cache_bytes", METRIC_GAUGE, "Memory of the workers' series caches"},
@@ -67,6 +68,8 @@ static void add_intake(struct exposition *x, const struct self_metrics *m)
         exposition_add(x, "varve_rejects_dropped_total", (double)m->rejects->dropped_total, NULL);
         exposition_add(x, "varve_rejects_failed_total", (double)m->rejects->failed_total, NULL);
     }
+    if (m->has_reject_topic)
+        exposition_add(x, "varve_rejects_forwarded_total", (double)m->rejects_forwarded, NULL);
     static const struct {
         enum intake_pause bit;
         const char *reason;

@@ -13,6 +13,8 @@ struct self_metrics {
     const struct intake_totals *intake;
     const struct storage_stats *storage;
     const struct reject_log_stats *rejects; /* may be NULL */
+    bool has_reject_topic;
+    uint64_t rejects_forwarded;
     struct sink *const *sinks;
     size_t sinks_count;
     unsigned paused; /* enum intake_pause */

@@ -174,7 +174,7 @@ def replay(report, varve, numbers, still_bad, expected, numbers_rows, good_rows,
     report.check(r.returncode == 0, 'varve rejects replay', r.stderr.decode())
     report.say(r.stdout.decode().strip())
     def kafka_positions(positions):
-        return [p for p in positions if p['type'] == 'kafka']
+        return [p for p in positions if p.get('type') == 'kafka']
     report.same(kafka_positions(varve.inspect()['positions']), kafka_positions(before), "Kafka's positions are where they were")
     rows = {**good_rows, **numbers_rows}
     for again in (False, True):
@@ -202,7 +202,9 @@ def main(report, options):
     with Scope('rejects', keep_logs_in=options.build) as scope:
         kafka = Kafka(scope).start()
         wrong, right = {'format': 'influx'}, {'format': 'value', 'labels': {'device': '$key'}}
-        varve = Varve(scope, options.build, scope.path('store'), sinks(kafka, wrong), storage={'flush_interval': '300ms'})
+        varve = Varve(scope, options.build, scope.path('store'), sinks(kafka, wrong), storage={'flush_interval': '300ms'},
+                      rejects={'kafka': {'brokers': [kafka.brokers], 'topic': 'rejected'}})
+        kafka.create('rejected', PARTITIONS)
         names = {s['format']: s['name'] for s in varve.config['sinks'][:-1]}
         topics, good_rows, producers = {}, {}, []
         for form in FORMATS:
@@ -244,12 +246,14 @@ def main(report, options):
         report.check(lag, "the consumers' lag is zero")
         halted = [labels for (n, labels), v in varve.metrics().items() if n == 'varve_kafka_partition_halted' and v]
         report.check(not halted, 'no partition stands still', halted)
-        code, _ = varve.stop()
-        report.same(code, 0, 'it stops cleanly')
-
         expected = collections.Counter()
         for form in FORMATS:
             expected += topics[form].expected
+        wanted = len(stored_rejects(varve))
+        wait_until(lambda: sum(kafka.high('rejected').values()) >= wanted, 20, 'all rejects are in the topic')
+        report.check(True, 'the topic got all %d rejects, in %d records' % (wanted, sum(kafka.high('rejected').values())))
+        code, _ = varve.stop()
+        report.same(code, 0, 'it stops cleanly')
         entries = stored_rejects(varve)
         check_rejects(report, [e for e in entries if e.sink != 'numbers'], expected, 'after the kills')
         report.say('reasons: %s' % dict(collections.Counter(e.reason for e in entries)))

@@ -88,15 +88,14 @@ static const struct {
      "t:1:21: storage.zzzzzz: unknown key; known here: path, retention, flush_interval, min_free_disk, "
      "memory_limit, merge_workers, trust_clock\n"},
     {STORAGE "flush_interval: 5s\n", "t:2:1: flush_interval: unknown key; it belongs below storage:\n"},
-    {STORAGE "kafka: {}\n",
-     "t:2:1: kafka: unknown key; known here: node, storage, sinks, rejects, http, log\n"},
+    {STORAGE "kafka: {}\n", "t:2:1: kafka: unknown key; it belongs below rejects:\n"},
     {STORAGE "dead: {}\n",
      "t:2:1: dead: unknown key; known here: node, storage, sinks, rejects, http, log\n"},
     {"storage: {path: /s, dedup_interval: 1s, max_daily_series: 5}\n",
      "t:1:21: storage.dedup_interval: not built yet in this version; leave it out\n"
      "t:1:41: storage.max_daily_series: not built yet in this version; leave it out\n"},
-    {STORAGE "rejects: {kafka: {topic: x}}\n",
-     "t:2:11: rejects.kafka: not built yet in this version; leave it out\n"},
+    {STORAGE "rejects: {kafka: {topic: x}}\n", "t:2:18: rejects.kafka: needs both brokers and topic; write "
+                                               "{brokers: [k1:9092], topic: varve-rejects}\n"},
     {"storage: []\n",
      "t:1:10: storage: a list where a mapping belongs; write keys below it, as in storage: {path: ...}\n"},
     {"storage: /s\n",
