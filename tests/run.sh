@@ -92,6 +92,8 @@ step mqtt-kill     quick release+dev 600 "kill -9 at random moments and fault po
                                                      @PYTHON@ tests/real/mqtt_kill.py --build @BUILD@ --fault-build @ROOT@/dev --kills 5 --messages 100000 --rate 3000
 step mqtt-kill-long full release+dev 3600 "the same, 50 kills over 2 million, and that what acknowledges too early or stores twice is found" \
                                                      @PYTHON@ tests/real/mqtt_kill.py --build @BUILD@ --fault-build @ROOT@/dev --kills 50 --messages 2000000 --rate 8000 --proof
+step mqtt-kill-hivemq full release+dev 1800 "kills with HiveMQ, which gives out packet ids again at once: none missing" \
+                                                     @PYTHON@ tests/real/mqtt_kill.py --build @BUILD@ --fault-build @ROOT@/dev --kills 10 --rate 1000 --broker hivemq
 step mqtt-powercut quick dev     600  "the power is lost: no message that MQTT's PUBACK went out for is missing, none is there twice" \
                                                      @PYTHON@ tests/real/mqtt_powercut.py --build @BUILD@ --cuts 2 --points 8
 step mqtt-powercut-long full dev 3600 "the same 12 times at more points, and the fsyncs that it would miss" \
