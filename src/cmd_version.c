@@ -50,7 +50,7 @@ int cmd_version(int argc, char **argv)
 #ifdef VARVE_FAULT_POINTS
     puts("fault points: built in; not for production");
 #endif
-    puts("not covered: MQTT QoS 2; detaching parts, changing positions and replaying rejects; exactly once\n"
-         "  across two stores in one consumer group that share a partition");
+    puts("not covered: detaching parts; exactly once across two stores in one consumer group that share a\n"
+         "  partition whose node is killed or hangs");
     return command_end_output(argv[0]);
 }
