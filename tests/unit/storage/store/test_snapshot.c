@@ -2,6 +2,7 @@
  * crash. */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -15,6 +16,7 @@
 #include "src/base/alloc.h"
 #include "src/base/cleanup.h"
 #include "src/base/clock.h"
+#include "src/base/thread.h"
 #include "storage/snapshot.h"
 #include "storage/storage_impl.h"
 #include "tests/doubles/fault_fs.h"
@@ -204,6 +206,58 @@ static void merges_do_not_wait_for_one(void **state)
     temp_dir_remove(dir);
 }
 
+/* Snapshots, one after another, beside a writer. */
+enum { BESIDE = 12 };
+
+struct beside {
+    struct storage *st;
+    atomic_uint made;
+};
+
+static void make_snapshots(void *arg)
+{
+    struct beside *b = arg;
+    char name[SNAPSHOT_NAME_SIZE];
+    while (atomic_load(&b->made) < BESIDE) {
+        assert_int_equal(storage_snapshot_create(b->st, 5000, name, NULL), 0);
+        atomic_fetch_add(&b->made, 1);
+    }
+}
+
+/* Taking one holds no hand-over up for more than 50 ms. A busy machine does that now and then: the quietest
+ * of them count. */
+static void intake_goes_on(void **state)
+{
+    (void)state;
+    char *dir = TEMP_DIR();
+    struct beside b = {.st = open_store(dir, NULL, NULL)};
+    struct storage_writer *w = storage_writer_new(b.st);
+    uint64_t n = 0;
+    for (int i = 0; i < 30; i++, n += 4) { /* something to link */
+        put_messages(w, n, n + 4, SERIES);
+        assert_int_equal(storage_flush(b.st, 5000, NULL), 0);
+    }
+    int64_t longest[BESIDE + 1] = {0}, quietest = INT64_MAX;
+    struct thread thread;
+    thread_start(&thread, "snapshots", make_snapshots, &b);
+    for (unsigned at; (at = atomic_load(&b.made)) < BESIDE; n++) {
+        int64_t begun = clock_monotonic_ms();
+        put_message(w, n, SERIES);
+        int64_t took = clock_monotonic_ms() - begun;
+        longest[at] = took > longest[at] ? took : longest[at];
+        clock_sleep_ms(1);
+    }
+    thread_join(&thread);
+    for (int i = 0; i < BESIDE; i++) {
+        print_message("%lld ms\n", (long long)longest[i]);
+        quietest = longest[i] < quietest ? longest[i] : quietest;
+    }
+    assert_true(quietest <= 50);
+    storage_writer_free(w);
+    assert_int_equal(storage_close(b.st, NULL), 0);
+    temp_dir_remove(dir);
+}
+
 /* --- the disk fails, or the process ends, at every operation --- */
 
 static int make_and_delete(const char *dir, struct fault_fs *f, enum fault_kind kind, long at)
@@ -301,6 +355,7 @@ int main(void)
         cmocka_unit_test(names_that_are_no_snapshots_are_refused),
         cmocka_unit_test(an_empty_store_has_one_too),
         cmocka_unit_test(merges_go_on),
+        cmocka_unit_test(intake_goes_on),
         cmocka_unit_test(merges_do_not_wait_for_one),
         cmocka_unit_test(killed_at_every_operation),
         cmocka_unit_test(every_operation_fails),
