@@ -31,6 +31,7 @@ from harness.varve import Varve, has_fault_points
 POINTS = ('spool_before_write', 'spool_written', 'spool_synced', 'spool_begun', 'spool_trimmed', 'mqtt_puback_sent', 'mqtt_pubacks_sent',
           'mqtt_handed_over', 'mqtt_delivered', 'mqtt_before_trim', 'mqtt_connected', 'mqtt_subscribed',
           'commit.before_record', 'commit.recorded', 'commit.published', 'commit.acknowledged')
+BACKLOG_MAX = 40000
 ONCE = {'mqtt_connected', 'mqtt_subscribed'}    # arrivals of a start: one per sink
 RARE = {'spool_begun', 'spool_trimmed'}         # of a full segment
 AT_OPEN = ('spool_cut',)                        # of an opening that finds a torn end
@@ -65,6 +66,7 @@ class Run:
     def check(self, report, what):
         """All that was acknowledged is there, in a directory that nobody has open -> numbers missing."""
         self.proxy.settle()
+        self.hold_back(BACKLOG_MAX // 2)
         found = spool_or_store(self.varve)
         missing = [n for n in self.proxy.acked if n not in found.spooled and n not in found.stored.times]
         if report:
@@ -72,6 +74,10 @@ class Run:
                 what, len(self.proxy.acked), len(found.stored.times), len(found.spooled - set(found.stored.times)), len(missing)),
                 'the first: %s of %s' % (missing[:10], found.where))
         return missing
+
+    def hold_back(self, backlog_max=None):
+        """Mosquitto 2.0.11 gives out packet ids twice when more than 65,535 messages of a session are unacknowledged: fewer are in all."""
+        self.stream.is_held = self.stream.next - len(self.proxy.read().acked) > (backlog_max or BACKLOG_MAX)
 
     def tear(self):
         """A torn end for one of the spools."""
@@ -86,7 +92,7 @@ class Run:
 
 def random_kills(report, run, kills, messages):
     for n in range(kills):
-        goal = messages * (n + run.chance.uniform(0.3, 1)) / kills
+        goal = messages * (n + (run.chance.uniform(0.3, 1) if n + 1 < kills else 1)) / kills
         torn = n % 2 == 1
         if torn:
             run.tear()
@@ -99,12 +105,12 @@ def random_kills(report, run, kills, messages):
             report.check(found > 0, 'the torn end of a spool is cut (%d bytes, %d added so far)' % (found, added))
         pause = run.chance.uniform(0.05, 3)
         begun = time.monotonic()
-        time.sleep(pause)
-        while run.stream.next < goal:
-            time.sleep(0.05)
+        while run.stream.next < goal or time.monotonic() - begun < pause:
+            run.hold_back()
+            time.sleep(0.02)
         run.varve.kill()
         run.check(report, 'kill %d after %.2f s' % (n + 1, time.monotonic() - begun))
-    wait_until(lambda: run.stream.next >= messages, 3600, '%d messages are published' % messages, 0.2)
+    run.stream.is_held = False
 
 
 def fault_points(report, run, fault):

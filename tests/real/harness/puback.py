@@ -81,6 +81,7 @@ class Stream:
 
     def __init__(self, broker, rate):
         self.broker, self.rate, self.next, self.begun = broker, rate, 0, 0
+        self.is_held = False                    # nothing is published meanwhile
 
     def start(self):
         self.begun, self.ending = self.next, False
@@ -91,6 +92,9 @@ class Stream:
     def _feed(self):
         try:
             while not self.ending:
+                if self.is_held:
+                    time.sleep(0.02)
+                    continue
                 self.publisher.send(*message(self.next))    # waits while the pipe is full
                 self.next += 1
         except OSError:

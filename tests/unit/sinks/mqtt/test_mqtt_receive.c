@@ -235,11 +235,11 @@ static void what_comes_again(void **state)
     arrive_as(w, 41, true, "a/x", 1, false, 10);
     arrive_as(w, 41, true, "a/x", 1, false, 11);
     arrive_as(w, 42, true, "a/x", 1, false, 10);
-    assert_int_equal(stats_of(w).next_lsn, 4);
+    assert_int_equal(stats_of(w).next_lsn, mqtt_puback_is_held() ? 4 : 5);
     assert_int_equal(held(w), mqtt_puback_is_held() ? 4 : 0);
     /* Without a held PUBACK the broker may have used the id for another one. */
     assert_int_equal(atomic_load(&w->s->redelivered), mqtt_puback_is_held() ? 1 : 0);
-    assert_int_equal(atomic_load(&w->s->ambiguous), 0);
+    assert_int_equal(atomic_load(&w->s->ambiguous), mqtt_puback_is_held() ? 0 : 1);
 }
 
 static void a_disk_that_fails(void **state)
