@@ -46,7 +46,7 @@ step fuzz          quick fuzz    900  "each reader and decoder: its corpus, and 
                                                      @PYTHON@ tests/fuzz/run.py --build @BUILD@ --seconds 10
 step fuzz-long     full  fuzz    7200 "10 minutes of fuzzing each"  @PYTHON@ tests/fuzz/run.py --build @BUILD@ --seconds 600
 step build-release quick -       900  "gcc, as installed"                          build release
-step unit-release  quick release 600  "unit tests of what is installed"            unit release
+step unit-release  full  release 600  "unit tests of what is installed"            unit release
 step install       quick release 120  "cmake --install, and the program it puts in place" check_install
 step quickstart    quick release 300  "the quick start with MQTT, a kill -9 in it" sh config/quickstart.sh --varve @BUILD@/src/varve --seconds 8
 step quickstart-kafka quick release 300 "the same with Kafka"   sh config/quickstart.sh --kafka --varve @BUILD@/src/varve --seconds 8
@@ -83,11 +83,6 @@ step full-disk     quick release 300  "the disk is full and freed again, twice, 
                                                      @PYTHON@ tests/real/full_disk.py --build @BUILD@ --cycles 2
 step full-disk-long full release 900  "the same, ten times"     @PYTHON@ tests/real/full_disk.py --build @BUILD@ --cycles 10
 step full-disk-ext4 full release 900  "the same on ext4"        @PYTHON@ tests/real/full_disk.py --build @BUILD@ --cycles 10 --fs ext4
-step mqtt-kill     quick release+dev 600 "kill -9 at random moments and fault points: nothing that MQTT's PUBACK went out for is missing" \
-                                                     @PYTHON@ tests/real/mqtt_kill.py --build @BUILD@ --fault-build @ROOT@/dev --kills 3
-step mqtt-kill-long full release+dev 1800 "the same, 20 times, and that PUBACKs sent too early are found" \
-                                                     @PYTHON@ tests/real/mqtt_kill.py --build @BUILD@ --fault-build @ROOT@/dev --kills 20 --proof
-step mqtt-powercut quick dev     600  "the power is lost: nothing that MQTT's PUBACK went out for is missing" \
 step mqtt-kill     quick release+dev 600 "kill -9 at random moments and fault points, 100,000 MQTT messages: none missing, none twice" \
                                                      @PYTHON@ tests/real/mqtt_kill.py --build @BUILD@ --fault-build @ROOT@/dev --kills 5 --messages 100000 --rate 3000
 step mqtt-kill-long full release+dev 3600 "the same, 50 kills over 2 million, and that what acknowledges too early or stores twice is found" \
@@ -148,10 +143,12 @@ step bench-remote-write full release 3600 "the same for remote write: CPU at mos
 step bench-mqtt    full  release 3600 "MQTT beside a bare subscriber: at least 0.70 of it, also with slow fsyncs" sh tests/bench/run.sh mqtt --build @BUILD@ --limit 0.70
 step bench-open    full  release 3600 "a million series and 1,000 parts: ready within 2 s" sh tests/bench/run.sh open --build @BUILD@
 
-# Steps that mostly wait (for groups to form, brokers to start, times to run out): the last to run, LANES of them at a time.
-BESIDE="kafka two-nodes broker-away mqtt memory-limit full-disk delete powercut rejects tls mqtt-kill kill snapshot bad-input"
-BESIDE+=" formats merge-oracle dedup retention mqtt-powercut quickstart-kafka quickstart"
-LANES=2
+# Two cores are busy only if steps wait for brokers, disks and timers beside each other. AHEAD: one at a time, while the next builds are made.
+AHEAD="unit-dev unit-asan unit-tsan fuzz"
+# Those that mostly wait, the longest first: the last to run, LANES of them at a time.
+BESIDE="lifecycle kafka two-nodes broker-away mqtt memory-limit e2e-tsan e2e-asan full-disk delete powercut rejects tls mqtt-kill kill snapshot bad-input"
+BESIDE+=" mqtt-e2e-asan formats day-end merge-oracle dedup retention mqtt-powercut quickstart-kafka quickstart"
+LANES=3
 
 # ---------------------------------------------------------------- what the steps call
 build() { # PRESET
@@ -353,8 +350,9 @@ finish_one() { # waits for one of the steps that run beside each other
   RUNNING=(${rest[@]+"${rest[@]}"})
   report "$name"
 }
-run_beside() { # as run, but only started, if need be after another has ended
-  while [ ${#RUNNING[@]} -ge $LANES ]; do finish_one; done
+finish_all() { while [ ${#RUNNING[@]} -gt 0 ]; do finish_one; done; }
+run_beside() { # as run, but only started; if all lanes are taken, after another has ended
+  while [ ${#RUNNING[@]} -ge "$lanes" ]; do finish_one; done
   printf '== %-16s %s\n' "$1" "$3"
   execute "$1" "$2" "$4" "$5" &
   RUNNING+=("$1")
@@ -402,15 +400,27 @@ start() { # INDEX HOW: makes the build that the step needs, then runs it
   "$2" "$name" "${LIMITS[i]}" "${HEADINGS[i]}" "${command//@PYTHON@/$PYTHON}" "$wrapper"
 }
 
+lanes=1
 for i in "${!NAMES[@]}"; do
-  [[ " $BESIDE " == *" ${NAMES[i]} "* ]] || { wanted "$i" && start "$i" run; }
+  wanted "$i" || continue
+  case " $AHEAD | $BESIDE " in
+    *" ${NAMES[i]} "*"|"*) start "$i" run_beside ;;
+    *"|"*" ${NAMES[i]} "*) ;;
+    *)
+      # Builds and what is quick run beside one of AHEAD; what measures times has the machine to itself.
+      case ${NAMES[i]} in build-* | install | fallback | influx | decoders) ;; *) finish_all ;; esac
+      start "$i" run
+      ;;
+  esac
 done
-for name in $BESIDE; do # the longest ones stand first there
+finish_all
+lanes=$LANES
+for name in $BESIDE; do
   for i in "${!NAMES[@]}"; do
     [ "${NAMES[i]}" != "$name" ] || { wanted "$i" && start "$i" run_beside; }
   done
 done
-while [ ${#RUNNING[@]} -gt 0 ]; do finish_one; done
+finish_all
 
 echo
 echo "$((SECONDS - BEGIN)) s in all${FAILED_STEPS[*]:+; failed: ${FAILED_STEPS[*]}}"
