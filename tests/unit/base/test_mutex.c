@@ -60,9 +60,10 @@ static void excludes_and_wakes(void **state)
 static void try_takes_it(void *arg)
 {
     struct shared *s = arg;
-    s->go = mutex_trylock(&s->lock);
-    if (s->go)
+    if (mutex_trylock(&s->lock)) {
+        s->go = true;
         mutex_unlock(&s->lock);
+    }
 }
 
 static void trying_does_not_wait(void **state)

@@ -8,10 +8,11 @@
 
 #include "src/offsets_change.h"
 
-#define SPOOL "00112233445566778899aabbccddeeff"
+#define SPOOL     "00112233445566778899aabbccddeeff"
+#define SPOOL_KEY "field/mqtt/00112233445566778899aabbccddeeff"
 
 static const char *const keys[] = {
-    "field/mqtt/" SPOOL, "plant/kafka/X/m/0", "plant/kafka/X/m/1", "plant/kafka/X/n/0",
+    SPOOL_KEY,           "plant/kafka/X/m/0", "plant/kafka/X/m/1", "plant/kafka/X/n/0",
     "plant/kafka/Y/m/0", "plant/rejects",     "unknown key",
 };
 enum { KEYS = sizeof keys / sizeof *keys };
