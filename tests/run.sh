@@ -146,9 +146,9 @@ step bench-open    full  release 3600 "a million series and 1,000 parts: ready w
 # Two cores are busy only if steps wait for brokers, disks and timers beside each other. AHEAD: one at a time, while the next builds are made.
 AHEAD="unit-dev unit-asan unit-tsan fuzz"
 # Those that mostly wait, the longest first: the last to run, LANES of them at a time.
-BESIDE="lifecycle kafka two-nodes broker-away mqtt memory-limit e2e-tsan e2e-asan full-disk delete powercut rejects tls mqtt-kill kill snapshot bad-input"
+BESIDE="kafka memory-limit broker-away two-nodes e2e-tsan e2e-asan full-disk delete powercut rejects tls mqtt-kill kill snapshot bad-input"
 BESIDE+=" mqtt-e2e-asan formats day-end merge-oracle dedup retention mqtt-powercut quickstart-kafka quickstart"
-LANES=3
+LANES=2
 
 # ---------------------------------------------------------------- what the steps call
 build() { # PRESET
