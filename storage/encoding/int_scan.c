@@ -7,32 +7,33 @@
 /* The bodies, inlined into a form for any processor and one for AVX2. */
 #define BODY static inline __attribute__((always_inline))
 
+/* count steps from a[0] on. */
 BODY int64_t stride_falls(const int64_t *a, size_t count)
 {
     int64_t falls = 0;
     for (size_t k = 0; k < count; k++)
-        falls |= -(int64_t)(a[k] < a[k - 1]);
+        falls |= -(int64_t)(a[k + 1] < a[k]);
     return falls;
 }
 
 BODY size_t rise(const int64_t *a, size_t n)
 {
     size_t i = 1;
-    while (i + STRIDE <= n && !stride_falls(a + i, STRIDE))
+    while (i + STRIDE <= n && !stride_falls(a + i - 1, STRIDE))
         i += STRIDE;
     return i;
 }
 
 BODY bool is_ordered(const int64_t *a, size_t n)
 {
-    return n < 2 || !stride_falls(a + 1, n - 1);
+    return n < 2 || !stride_falls(a, n - 1);
 }
 
 BODY uint64_t stride_differs(const int64_t *a, size_t count, int64_t step)
 {
     uint64_t differs = 0;
     for (size_t k = 0; k < count; k++)
-        differs |= ((uint64_t)a[k] - (uint64_t)a[k - 1]) ^ (uint64_t)step;
+        differs |= ((uint64_t)a[k + 1] - (uint64_t)a[k]) ^ (uint64_t)step;
     return differs;
 }
 
@@ -40,9 +41,9 @@ BODY bool has_step(const int64_t *a, size_t n, int64_t step)
 {
     size_t i = 1;
     for (; i + STRIDE <= n; i += STRIDE)
-        if (stride_differs(a + i, STRIDE, step))
+        if (stride_differs(a + i - 1, STRIDE, step))
             return false;
-    return i >= n || !stride_differs(a + i, n - i, step);
+    return i >= n || !stride_differs(a + i - 1, n - i, step);
 }
 
 bool int_scan_is_ordered_plain(const int64_t *a, size_t n)
