@@ -189,7 +189,5 @@ static void stale_parts_remover(void *arg)
 
 void start_stale_parts_remover(struct storage *st)
 {
-    _cleanup_free_ char *dropped = xasprintf("%s/" DIR_DROPPED, st->root);
-    (void)fs_make_dirs(st->table.env.fs, dropped, false, NULL); /* or when the first month goes */
     thread_start(&st->stale_parts_remover, "stale-remover", stale_parts_remover, st);
 }

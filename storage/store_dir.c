@@ -187,6 +187,10 @@ static int acquire_locked(const struct fs *fs, const char *root, struct store_vi
         r = store_view_recover(view, fs, reterr);
     if (r == 0)
         r = snapshots_clean_up(fs, root, reterr);
+    /* Recovery has removed it. Durable before the first commit relies on it being there. */
+    _cleanup_free_ char *dropped = xasprintf("%s/" DIR_DROPPED, root);
+    if (r == 0)
+        r = fs_make_dirs(fs, dropped, true, reterr);
     return r;
 }
 

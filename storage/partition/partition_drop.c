@@ -74,7 +74,7 @@ int partition_drop(struct partition *pt, struct error *reterr)
 {
     static const enum part_place order[] = {PLACE_SMALL, PLACE_BIG, PLACE_INDEX};
     _cleanup_free_ char *dropped = xasprintf("%s/" DIR_DROPPED, pt->env->root);
-    int r = fs_make_dirs(pt->env->fs, dropped, false, reterr);
+    int r = fs_make_dirs(pt->env->fs, dropped, true, reterr);
     for (size_t i = 0; i < sizeof order / sizeof *order && r == 0; i++) {
         r = move_out(pt, order[i], reterr);
         FAULT_POINT("drop.moved");

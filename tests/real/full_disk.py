@@ -81,7 +81,8 @@ def unlisted(directory):
                 if name not in listed and not name.startswith('parts.json') and name != 'snapshots':
                     found.append('%s/%s/%s' % (place, month, name))
     staging = os.path.join(directory, 'varve', 'staging')
-    return found + ['staging/' + n for n in (os.listdir(staging) if os.path.isdir(staging) else ())]
+    return found + ['staging/' + n for n in (os.listdir(staging) if os.path.isdir(staging) else ())
+                    if n != 'dropped' or os.listdir(os.path.join(staging, n))]
 
 
 def paused(varve):
