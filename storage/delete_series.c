@@ -33,15 +33,6 @@ static void deletion_release(struct deletion *d)
     free(d->names);
 }
 
-static void flush_index_rows(struct storage *st)
-{
-    size_t count;
-    struct partition **partitions = table_partitions(&st->table, &count);
-    for (size_t i = 0; i < count; i++)
-        partition_flush_index_rows(partitions[i]);
-    free(partitions);
-}
-
 static int find_in_month(struct reader *r, struct deleted_month *m, struct selector *const *selectors,
                          size_t selectors_count, struct error *reterr)
 {
@@ -76,7 +67,7 @@ static void count_all(struct deletion *d)
 static int find(struct storage *st, struct selector *const *selectors, size_t selectors_count,
                 struct deletion *d, struct error *reterr)
 {
-    flush_index_rows(st);
+    storage_flush_index_rows(st);
     struct partition **partitions = table_partitions(&st->table, &d->months_count);
     d->months = xcalloc(d->months_count, sizeof *d->months);
     struct reader *r = reader_new(st);
@@ -100,7 +91,7 @@ void storage_apply_deletion(struct storage *st, struct deletion *d)
     series_lookup_delete(st->lookup, d->names, d->names_count);
     /* Before the writers go on: from here on nothing shows the series, and whoever resolves a name of theirs
      * must find it deleted. */
-    flush_index_rows(st);
+    storage_flush_index_rows(st);
     atomic_fetch_add(&st->series_generation, 1);
     d->applied = true;
 }

@@ -39,7 +39,7 @@ static void flush_raw_rows(struct storage *st)
     }
 }
 
-static void flush_index_rows(struct storage *st)
+void storage_flush_index_rows(struct storage *st)
 {
     size_t count;
     struct partition **partitions = table_partitions(&st->table, &count);
@@ -69,7 +69,7 @@ static void raw_rows_flusher(void *arg)
             flush_raw_rows(st);
             until = clock_monotonic_ms() + RAW_ROWS_FLUSH_INTERVAL_MS;
         }
-        flush_index_rows(st);
+        storage_flush_index_rows(st);
     }
 }
 

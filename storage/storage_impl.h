@@ -141,6 +141,8 @@ void start_inmemory_parts_flusher(struct storage *st);
 /* Wakes and joins all of them; running merges are cancelled. */
 void storage_stop_threads(struct storage *st);
 void storage_wake(struct storage *st);
+/* Makes the index rows that wait, of all months, searchable. Any thread. */
+void storage_flush_index_rows(struct storage *st);
 
 /* --- retention.c --- */
 
