@@ -157,7 +157,7 @@ build() { # PRESET
 
 unit() { # PRESET: all of ctest but the lint, which is a step of its own
   local log=$WORK/ctest-$1 rc=0
-  ctest --test-dir "$BUILD_ROOT/$1" --no-tests=error --output-on-failure -LE '^lint$' -j $((2 * JOBS)) 2>&1 | tee "$log" || rc=1
+  ctest --test-dir "$BUILD_ROOT/$1" --no-tests=error -LE '^lint$' -j $((2 * JOBS)) 2>&1 | tee "$log" || rc=1
   local failed total skipped
   failed=$(sed -n 's/.* \([0-9]*\) tests* failed out of \([0-9]*\).*/\1/p' "$log")
   total=$(sed -n 's/.* \([0-9]*\) tests* failed out of \([0-9]*\).*/\2/p' "$log")
@@ -166,8 +166,16 @@ unit() { # PRESET: all of ctest but the lint, which is a step of its own
   [ "$skipped" = 0 ] || echo "$skipped tests were skipped, which counts as failed"
   failed=$((failed + skipped))
   [ $rc = 0 ] || [ $failed != 0 ] || failed=1
+  # Last, where whoever reads the end of a log finds it: what the failed ones have printed.
+  [ $failed = 0 ] || failed_output "$BUILD_ROOT/$1/Testing/Temporary/LastTest.log"
   echo "$((total - failed)) passed, $failed failed"
   [ $failed = 0 ]
+}
+
+failed_output() { # LastTest.log of ctest: the last lines of each test that failed
+  awk '/^[0-9]+\/[0-9]+ Testing: / { name = $3; n = 0 }
+       { lines[n++] = $0 }
+       /^Test Failed\./ { print "---- " name; for (i = n > 45 ? n - 45 : 0; i < n; i++) print lines[i] }' "$1"
 }
 
 fetch_testbed() {
@@ -275,7 +283,7 @@ fi
 # ---------------------------------------------------------------- running
 PASSED=0 FAILED=0 FAILED_STEPS=() BEGIN=$SECONDS
 declare -A BUILT=()
-export -f build unit fetch_testbed influx_oracle decode_oracle check_install check_fallback
+export -f build unit failed_output fetch_testbed influx_oracle decode_oracle check_install check_fallback
 export BUILD_ROOT JOBS WORK
 
 clear_up_after() { # NAME: ends and removes what a step has left; prints what that was
@@ -421,6 +429,11 @@ for name in $BESIDE; do
   done
 done
 finish_all
+
+# Again at the end, which is what a CI page shows first.
+for name in ${FAILED_STEPS[@]+"${FAILED_STEPS[@]}"}; do
+  [ ! -f "$LOGS/$name.log" ] || { echo "== $name failed:"; tail -n 50 "$LOGS/$name.log" | sed 's/^/   | /'; }
+done
 
 echo
 echo "$((SECONDS - BEGIN)) s in all${FAILED_STEPS[*]:+; failed: ${FAILED_STEPS[*]}}"
