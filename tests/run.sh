@@ -71,10 +71,12 @@ step mqtt-e2e-long full  release 3600 "the same with 1,000,000 over 4,000 topics
                                                      @PYTHON@ tests/real/mqtt_e2e.py --build @BUILD@ --messages 1000000 --topics 4000
 step mqtt-hivemq   full  release 900  "the same with another broker, HiveMQ CE: 50,000 messages" \
                                                      @PYTHON@ tests/real/mqtt_e2e.py --build @BUILD@ --broker hivemq --messages 50000 --topics 1000
-step kill          quick release+dev 900 "kill -9 at random moments and at each step of a commit" \
-                                                     @PYTHON@ tests/real/kill.py --build @BUILD@ --fault-build @ROOT@/dev --kills 3
-step kill-long     full  release+dev 3600 "the same, 30 times"  @PYTHON@ tests/real/kill.py --build @BUILD@ --fault-build @ROOT@/dev --kills 30
-step kill-tsan     full  tsan    3600 "the same under TSan"     @PYTHON@ tests/real/kill.py --build @BUILD@ --kills 5
+step kill          quick release+dev 900 "20 kills -9 in 2 million samples, half of them at each step of a commit; and that wrong builds are found" \
+                                                     @PYTHON@ tests/real/kill.py --build @BUILD@ --fault-build @ROOT@/dev --kills 20 --samples 2000000 --proof
+step kill-long     full  release+dev 3600 "the same with 200 in 20 million" \
+                                                     @PYTHON@ tests/real/kill.py --build @BUILD@ --fault-build @ROOT@/dev --kills 200 --samples 20000000 --proof
+step kill-tsan     full  tsan    3600 "the same under TSan, 20 in 200,000" \
+                                                     @PYTHON@ tests/real/kill.py --build @BUILD@ --kills 20 --samples 200000 --rate 10000
 step powercut      quick dev     300  "the power is lost: what was called durable is there, and no half commit" \
                                                      @PYTHON@ tests/real/powercut.py --build @BUILD@ --points 40 --kills 3 --commits 40 --restart-step 40 --no-proof
 step powercut-long full  dev     3600 "the same at more points, and the fsyncs that it would miss" \

@@ -76,6 +76,8 @@ static void send_durable(struct kafka_consumer *c)
         struct sink_position position;
         if (p->halted || !in->ops->durable_position(in, p->key.data, (uint32_t)p->key.len, &position))
             continue;
+        if (FAULT_SWITCH("kafka_early_ack"))
+            (void)in->ops->position(in, p->key.data, (uint32_t)p->key.len, &position);
         if ((int64_t)position.next == p->commit_sent)
             continue;
         rd_kafka_topic_partition_t *e = rd_kafka_topic_partition_list_add(list, p->topic, p->partition);

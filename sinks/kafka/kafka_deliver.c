@@ -4,6 +4,7 @@
 
 #include "sinks/kafka/kafka_internal.h"
 #include "src/base/alloc.h"
+#include "src/base/fault_point.h"
 #include "src/base/log.h"
 
 #define REFUSALS_MAX 3
@@ -125,6 +126,15 @@ static void touch(struct kafka_consumer *c, struct kafka_partition *p)
     c->touched[c->touched_count++] = p;
 }
 
+static bool is_to_store(struct kafka_consumer *c, struct kafka_partition *p, const rd_kafka_message_t *m)
+{
+    if (!kafka_partition_wanted(p))
+        return false; /* halted, or read before a re-assignment */
+    if (p->check && !kafka_check_record(c, p, m))
+        return FAULT_SWITCH("kafka_checked_twice") && !p->check && kafka_partition_wanted(p);
+    return m->offset >= p->next;
+}
+
 /* The records of the chunk that are ours to store, with their partitions, into c->selected. */
 static void select_records(struct kafka_consumer *c, size_t first, size_t end) REQUIRES(c->lock)
 {
@@ -145,9 +155,7 @@ static void select_records(struct kafka_consumer *c, size_t first, size_t end) R
             partition = m->partition;
             p = kafka_partition_find(c, rd_kafka_topic_name(m->rkt), partition);
         }
-        /* Revoked, halted, or read before a re-assignment: not ours to store. */
-        if (!p || !kafka_partition_wanted(p) || (p->check && !kafka_check_record(c, p, m)) ||
-            m->offset < p->next) {
+        if (!p || !is_to_store(c, p, m)) { /* NULL: revoked */
             stale++;
             continue;
         }

@@ -2,8 +2,9 @@
  * Named places at which tests stop or kill the process (RocksDB's sync points, in one macro).
  *
  * In builds with VARVE_FAULT_POINTS the environment variable VARVE_FAULT_POINT=NAME[:N][:kill|:stop] makes
- * the N-th arrival (default the first) at FAULT_POINT("NAME") raise SIGKILL (default) or SIGSTOP. In release
- * builds the macro is empty. :sleep makes each arrival wait 300 ms, to widen a race.
+ * the N-th arrival (default the first) at FAULT_POINT("NAME") raise SIGKILL (default) or SIGSTOP, before the
+ * thread goes on. In release builds the macro is empty. :sleep makes each arrival wait 300 ms, to widen a
+ * race.
  *
  * FAULT_SWITCH("NAME") is true while the environment variable VARVE_FAULT_SWITCH is NAME: the program is
  * wrong in one way then, which the test has to notice. In release builds it's false.

@@ -54,6 +54,7 @@ static int stage(struct storage *st, uint64_t n, struct staged_parts *staged, st
     int r = 0;
     for (size_t i = 0; i < count && r == 0; i++)
         r = partition_flush_inmemory_parts(partitions[i], n, staged, reterr);
+    FAULT_POINT("commit.rows_staged");
     /* The index after the rows: it holds every index row that they need. */
     for (size_t i = 0; i < count && r == 0; i++)
         r = partition_flush_inmemory_index(partitions[i], n, staged, reterr);
@@ -105,6 +106,8 @@ static int record_commit(struct storage *st, uint64_t n, const struct staged_par
         commit_record_add_part(&record, staged->items[i].part->place, staged->items[i].pt->month.name,
                                staged->items[i].part->name);
     position_table_apply(&record.positions, &st->cut_positions);
+    for (size_t i = 0; i < record.positions.count && FAULT_SWITCH("commit_position_ahead"); i++)
+        record.positions.entries[i].position.next++;
     int r = append(st, &record, reterr);
     commit_record_release(&record);
     return r;
@@ -216,6 +219,13 @@ static int commit_cut(struct storage *st, struct error *reterr)
         return r;
     uint64_t n = cut(st);
     struct staged_parts staged = {0};
+    if (FAULT_SWITCH("commit_positions_early")) {
+        r = record_commit(st, n, &staged, reterr);
+        if (r < 0)
+            return r;
+        n = cut(st);
+    }
+    FAULT_POINT("commit.cut");
     r = stage(st, n, &staged, reterr);
     bool empty = staged.count == 0 && st->cut_positions.count == 0;
     if (r == 0 && empty)

@@ -3,6 +3,7 @@ import json
 import os
 import re
 import shutil
+import subprocess
 
 from .compare import Export
 from .http import Client
@@ -164,6 +165,20 @@ class Varve:
 
     def export(self, directory=None):
         return Export(self.command('export', directory or self.dir, check=True).stdout.splitlines())
+
+    def export_lines(self, directory=None):
+        """The export's lines (bytes), as they come: a large one isn't held whole."""
+        errors = self.scope.path(self.name + '.export.log')
+        with open(errors, 'wb') as err:
+            p = subprocess.Popen([self.program, 'export', directory or self.dir], stdout=subprocess.PIPE, stderr=err)
+            try:
+                yield from p.stdout
+            finally:
+                p.stdout.close()
+                code = p.wait(60)
+        if code != 0:
+            with open(errors, encoding='utf-8', errors='replace') as f:
+                raise ProgramFailed('varve export: exit %d\n%s' % (code, f.read()[-1000:]))
 
     def copy(self, name):
         """A copy of the directory as it is now -> its path."""
