@@ -64,18 +64,17 @@ class Run:
 
     def random_kill(self, goal):
         """At a random moment, after at least 3 commits, and once so many samples are on their way."""
-        begun = time.monotonic()
+        begun, wanted = time.monotonic(), self.chance.randrange(3, 7)
         self.varve.start()
 
         def under_way():
             is_reached = self.stream.reached(goal)
-            return self.varve.metric('varve_commits_total') >= 3 and is_reached
-        wait_until(under_way, 60, '3 commits')
-        time.sleep(self.chance.uniform(0, 0.4))
+            return self.varve.metric('varve_commits_total') >= wanted and is_reached
+        wait_until(under_way, 60, '%d commits' % wanted)
         commits = self.varve.metric('varve_commits_total')
-        time.sleep(self.chance.uniform(0, 0.05))
+        time.sleep(self.chance.uniform(0, 0.25))
         self.varve.kill()
-        self.check_offsets('killed after %.2f s and %d commits' % (time.monotonic() - begun, commits))
+        self.check_offsets('killed after %.2f s and at least %d commits' % (time.monotonic() - begun, commits))
 
     def kill_at(self, point, arrival, goal, frozen=False):
         what = '%s at arrival %d of %s' % ('frozen' if frozen else 'killed', arrival, point)
