@@ -25,46 +25,11 @@ from harness.compare import Difference, Export
 from harness.kafka import Kafka
 from harness.kafka_stream import GROUP, PARTITIONS, TOPIC, Stream
 from harness.scope import Scope, TimedOut, wait_until
+from harness.small_disk import SmallDisk, enter_namespace
 from harness.stock import Stock
 from harness.varve import Varve, sink
 
 MIN_FREE_MIB = 2
-IN_NAMESPACE = 'VARVE_TEST_MOUNT_NAMESPACE'
-CHUNK = 1 << 16
-
-
-class SmallDisk:
-    """A file system of so many MiB, and a file that fills it."""
-
-    def __init__(self, scope, kind, mib):
-        self.scope, self.dir = scope, scope.path('disk')
-        self.filler = os.path.join(self.dir, 'filler')
-        os.mkdir(self.dir)
-        if kind == 'tmpfs':
-            scope.run(['mount', '-t', 'tmpfs', '-o', 'size=%dm' % mib, 'varve-full-disk', self.dir])
-        else:
-            image = scope.path('disk.img')
-            scope.run(['truncate', '-s', '%dM' % mib, image])
-            scope.run(['mkfs.ext4', '-q', '-m', '0', '-F', image])
-            scope.run(['mount', '-o', 'loop', image, self.dir])
-        scope.at_end(lambda: scope.run(['umount', '-l', self.dir]))
-
-    def free(self):
-        st = os.statvfs(self.dir)
-        return st.f_bavail * st.f_frsize
-
-    def fill(self, leave):
-        """Grows the filler until `leave` bytes or less are free."""
-        with open(self.filler, 'ab', buffering=0) as f:
-            try:
-                while self.free() > leave:
-                    f.write(b'x' * min(CHUNK, self.free() - leave))
-            except OSError:
-                pass                            # that's full
-
-    def empty(self):
-        if os.path.exists(self.filler):
-            os.unlink(self.filler)
 
 
 def unlisted(directory):
@@ -73,6 +38,9 @@ def unlisted(directory):
     data = os.path.join(directory, 'data')
     for place in ('small', 'big', 'indexdb'):
         for month in os.listdir(os.path.join(data, place)):
+            if month == 'snapshots':            # beside the months, and empty once they're deleted
+                found += ['%s/snapshots/%s' % (place, n) for n in os.listdir(os.path.join(data, place, month))]
+                continue
             lists = os.path.join(data, 'small' if place == 'big' else place, month, 'parts.json')
             with open(lists) as f:
                 names = json.load(f)
@@ -194,7 +162,5 @@ if __name__ == '__main__':
     parser.add_argument('--fs', choices=('tmpfs', 'ext4'), default='tmpfs')
     parser.add_argument('--size', type=int, default=96, help='MiB')
     arguments = parser.parse_args()
-    if not os.environ.get(IN_NAMESPACE):        # mounts end with the test, whatever happens to it
-        os.environ[IN_NAMESPACE] = '1'
-        os.execvp('unshare', ['unshare', '-m' if os.geteuid() == 0 else '-rm', '--propagation', 'private', sys.executable, *sys.argv])
+    enter_namespace()
     reports.run('full_disk', lambda r: main(r, arguments))

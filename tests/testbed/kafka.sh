@@ -19,6 +19,8 @@
 #   --tls-auth none|requested|required   client certificates (default none)
 #   --sasl-port P     SASL_PLAINTEXT listener: SCRAM-SHA-256, SCRAM-SHA-512 and PLAIN
 #   --sasl-tls-port P SASL_SSL listener, the same mechanisms
+#   --proxied-port P  a further plain listener for clients behind a proxy: node i listens on P+i-1 and tells them to come to
+#                     the port of --advertised-port Q, Q+i-1, so that they stay behind it
 #   --user U:PW       a SASL user (repeatable; default test:test-secret)
 #   --nodes N         brokers (default 1, combined with the controller; N > 1 adds one controller process)
 #   --no-auto-create  auto.create.topics.enable=false
@@ -126,7 +128,7 @@ save_pid() { echo "$1 $(sed 's/.*) //' "/proc/$1/stat" | cut -d' ' -f20)" >"$2";
 start_node() { # node  (needs DIR; reads DIR/conf)
   local n=$1 pid heap; . "$DIR/conf"
   alive "$DIR/node$n/pid" >/dev/null && die "node $n already runs"
-  local i p; [ "$n" = 100 ] || for p in "$PORT" $TLS_PORT $SASL_PORT $SASL_TLS_PORT; do # a killed JVM keeps its sockets for a moment
+  local i p; [ "$n" = 100 ] || for p in "$PORT" $TLS_PORT $SASL_PORT $SASL_TLS_PORT $PROXIED_PORT; do # a killed JVM keeps its sockets for a moment
     i=0; while ! port_free $((p + n - 1)); do i=$((i + 1)); [ $i -lt 60 ] || die "port $((p + n - 1)) is taken"; sleep 0.05; done; done
   LIBS=$(fetch); heap=$HEAP; [ "$n" = 100 ] && heap=128
   (jvm "$heap" "$DIR/log4j2.properties" kafka.Kafka "$DIR/node$n/server.properties") \
@@ -142,7 +144,7 @@ wait_node() { # node timeout-tenths
     sleep 0.1
   done
   [ "$n" = 100 ] && return 0
-  for p in "$PORT" $TLS_PORT $SASL_PORT $SASL_TLS_PORT; do
+  for p in "$PORT" $TLS_PORT $SASL_PORT $SASL_TLS_PORT $PROXIED_PORT; do
     while port_free $((p + n - 1)); do
       left=$((left - 1)); [ $left -gt 0 ] || die "node $n: port $((p + n - 1)) not open"; sleep 0.1
     done
@@ -158,12 +160,13 @@ stop_node() { # node signal
 nodes_of() { for d in "$DIR"/node*/; do d=${d%/}; echo "${d##*node}"; done | sort -n; }
 
 cmd_start() {
-  local PORT=18600 CTL="" TLS_PORT="" TLS_AUTH=none SASL_PORT="" SASL_TLS_PORT="" NODES=1 AUTO=true HEAP=256 KEEP="" t0
+  local PORT=18600 CTL="" TLS_PORT="" TLS_AUTH=none SASL_PORT="" SASL_TLS_PORT="" PROXIED_PORT="" ADVERTISED_PORT="" NODES=1 AUTO=true HEAP=256 KEEP="" t0
   local -a USERS=() SETS=()
   while [ $# -gt 0 ]; do
     case $1 in
       --port) PORT=$2; shift ;; --ctl-port) CTL=$2; shift ;; --tls-port) TLS_PORT=$2; shift ;;
       --tls-auth) TLS_AUTH=$2; shift ;; --sasl-port) SASL_PORT=$2; shift ;; --sasl-tls-port) SASL_TLS_PORT=$2; shift ;;
+      --proxied-port) PROXIED_PORT=$2; shift ;; --advertised-port) ADVERTISED_PORT=$2; shift ;;
       --user) USERS+=("$2"); shift ;; --nodes) NODES=$2; shift ;; --no-auto-create) AUTO=false ;;
       --heap) HEAP=$2; shift ;; --set) SETS+=("$2"); shift ;; --keep) KEEP=1 ;;
       *) die "unknown option $1" ;;
@@ -177,7 +180,7 @@ cmd_start() {
   LIBS=$(fetch)
   mkdir -p "$DIR"; DIR=$(cd "$DIR" && pwd)
   local n p; for n in $(nodes_of 2>/dev/null); do alive "$DIR/node$n/pid" >/dev/null && die "already running in $DIR"; done
-  for n in $(seq 1 "$NODES"); do for p in "$PORT" $TLS_PORT $SASL_PORT $SASL_TLS_PORT; do
+  for n in $(seq 1 "$NODES"); do for p in "$PORT" $TLS_PORT $SASL_PORT $SASL_TLS_PORT $PROXIED_PORT; do
     port_free $((p + n - 1)) || die "port $((p + n - 1)) is taken"; done; done
   port_free "$CTL" || die "port $CTL is taken"
   [ -n "$KEEP" ] || rm -rf "$DIR"/node* "$DIR/conf" "$DIR/env" "$DIR/cluster-id"
@@ -185,8 +188,8 @@ cmd_start() {
   write_log4j "$DIR/log4j2-tools.properties" ERROR SYSTEM_ERR
   [ -z "$TLS_PORT$SASL_TLS_PORT" ] || make_tls "$DIR/tls"
   [ -s "$DIR/cluster-id" ] || head -c16 /dev/urandom | base64 | tr '+/' 'AB' | cut -c1-22 >"$DIR/cluster-id"
-  printf 'KAFKA_VERSION=%s\nNODES=%s\nPORT=%s\nTLS_PORT=%s\nSASL_PORT=%s\nSASL_TLS_PORT=%s\nHEAP=%s\n' \
-    "$KAFKA_VERSION" "$NODES" "$PORT" "$TLS_PORT" "$SASL_PORT" "$SASL_TLS_PORT" "$HEAP" >"$DIR/conf"
+  printf 'KAFKA_VERSION=%s\nNODES=%s\nPORT=%s\nTLS_PORT=%s\nSASL_PORT=%s\nSASL_TLS_PORT=%s\nPROXIED_PORT=%s\nHEAP=%s\n' \
+    "$KAFKA_VERSION" "$NODES" "$PORT" "$TLS_PORT" "$SASL_PORT" "$SASL_TLS_PORT" "$PROXIED_PORT" "$HEAP" >"$DIR/conf"
 
   local ids rf; ids=$(seq 1 "$NODES"); rf=$NODES; [ "$rf" -le 3 ] || rf=3
   [ "$NODES" -eq 1 ] || ids="100 $ids"
@@ -197,13 +200,14 @@ cmd_start() {
       fmt+=(--add-scram "$m=[name=${u%%:*},password=${u#*:}]"); done
   done
   for n in $ids; do
-    mkdir -p "$DIR/node$n"; local f=$DIR/node$n/server.properties off=$((n - 1)) L="" A="" M="CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,TLS:SSL,SASL:SASL_PLAINTEXT,SASLTLS:SASL_SSL"
+    mkdir -p "$DIR/node$n"; local f=$DIR/node$n/server.properties off=$((n - 1)) L="" A="" M="CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,TLS:SSL,SASL:SASL_PLAINTEXT,SASLTLS:SASL_SSL,PROXIED:PLAINTEXT"
     if [ "$n" != 100 ]; then
       L="PLAINTEXT://$HOST:$((PORT + off))"
       [ -z "$TLS_PORT" ] || L+=",TLS://$HOST:$((TLS_PORT + off))"
       [ -z "$SASL_PORT" ] || L+=",SASL://$HOST:$((SASL_PORT + off))"
       [ -z "$SASL_TLS_PORT" ] || L+=",SASLTLS://$HOST:$((SASL_TLS_PORT + off))"
       A=$L
+      [ -z "$PROXIED_PORT" ] || { L+=",PROXIED://$HOST:$((PROXIED_PORT + off))"; A+=",PROXIED://$HOST:$((${ADVERTISED_PORT:-$PROXIED_PORT} + off))"; }
     fi
     {
       echo "node.id=$n"

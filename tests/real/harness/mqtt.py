@@ -56,6 +56,9 @@ class Mqtt:
         """Starts it again after stop() or kill(), with the data it had."""
         self._script('restart', self.dir)
 
+    def signal(self, number):
+        os.kill(self._pid(), number)
+
     def close(self):
         if os.path.exists(os.path.join(self.dir, 'conf')):
             self.kill()
