@@ -22,6 +22,18 @@ enum clock_verdict clock_check_now(const struct clock_check *c)
     return clock_check_at(c, clock_now_ms(), clock_uptime_ms(), clock_is_synchronised());
 }
 
+void clock_check_range(const struct clock_check *c, int64_t *ret_earliest_ms, int64_t *ret_latest_ms)
+{
+    int64_t now_ms = clock_now_ms(), commit_ms = atomic_load(&c->commit_ms);
+    *ret_earliest_ms = *ret_latest_ms = now_ms;
+    if (now_ms + SLACK_MS >= commit_ms && now_ms - commit_ms <= DAY_MS)
+        return; /* plausible without a look at anything else; this is asked for each message */
+    if (clock_check_at(c, now_ms, clock_uptime_ms(), clock_is_synchronised()) == CLOCK_PLAUSIBLE)
+        return;
+    *ret_earliest_ms = now_ms < commit_ms ? now_ms : commit_ms;
+    *ret_latest_ms = now_ms > commit_ms ? now_ms : commit_ms;
+}
+
 int64_t clock_check_commit_ms(const struct clock_check *c)
 {
     return clock_check_now(c) == CLOCK_PLAUSIBLE ? clock_now_ms() : atomic_load(&c->commit_ms);

@@ -25,6 +25,9 @@ enum clock_verdict clock_check_at(const struct clock_check *c, int64_t now_ms, i
 /* The same, now. */
 enum clock_verdict clock_check_now(const struct clock_check *c);
 
+/* The times that it may be: the clock's, and while that is doubted, also the last commit's. */
+void clock_check_range(const struct clock_check *c, int64_t *ret_earliest_ms, int64_t *ret_latest_ms);
+
 /* The time to put into a commit: the clock's, or while that is doubted, the last commit's. */
 int64_t clock_check_commit_ms(const struct clock_check *c);
 /* A commit was made at that time, just now. */

@@ -104,7 +104,8 @@ int storage_writer_hand_over(struct storage_writer *w, const void *key, uint32_t
 
 enum storage_row_fate { ROW_ADDED, ROW_TOO_OLD, ROW_TOO_NEW };
 
-/* The time limits of rows now: [min, max] in ms (format 10.6). Fixed by begin. */
+/* The time limits of rows now: [min, max] in ms (format 10.6). Fixed by begin. While the clock is in doubt,
+ * the limits of the last commit's time as well. */
 void storage_writer_limits(const struct storage_writer *w, int64_t *ret_min_ms, int64_t *ret_max_ms);
 
 /* Of series asked for from here on, the last label is the name and isn't one of those whose number is limited

@@ -69,13 +69,15 @@ void storage_writer_begin(struct storage_writer *w) TS_ATTR(no_thread_safety_ana
 {
     storage_throttle(w);
     mutex_lock(&w->lock);
-    int64_t now = clock_now_ms();
-    int64_t min = now - w->st->retention_ms;
+    /* Intake is paused when the clock is doubted, but not at once: what comes before that must get in. */
+    int64_t earliest, latest;
+    clock_check_range(&w->st->clock, &earliest, &latest);
+    int64_t min = earliest - w->st->retention_ms;
     int64_t accept_from = atomic_load(&w->st->accept_from_ms);
     min = min > accept_from ? min : accept_from;
     w->min_ms = min > TIMESTAMP_MIN_MS ? min : TIMESTAMP_MIN_MS;
     w->series_generation = atomic_load_explicit(&w->st->series_generation, memory_order_relaxed);
-    w->max_ms = now + FUTURE_MS < TIMESTAMP_MAX_MS ? now + FUTURE_MS : TIMESTAMP_MAX_MS;
+    w->max_ms = latest + FUTURE_MS < TIMESTAMP_MAX_MS ? latest + FUTURE_MS : TIMESTAMP_MAX_MS;
 }
 
 /* Wakes the 1 s flusher before its second is over. */

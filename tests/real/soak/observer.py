@@ -14,9 +14,9 @@ from .world import total
 
 PAUSE = 0.7
 WATCHED = ('varve_rows_dropped_total', 'varve_rejected_total', 'varve_kafka_missed_records_total', 'varve_mqtt_sessions_lost_total',
-           'varve_spool_damaged_messages_total', 'varve_spool_discarded_messages_total', 'varve_mqtt_unmatched_messages_total')
+           'varve_spool_damaged_messages_total', 'varve_mqtt_unmatched_messages_total')
 INTEREST = ('varve_mqtt_redelivered_messages_total', 'varve_mqtt_ambiguous_redelivery_total', 'varve_kafka_stale_records_total', 'varve_commits_total',
-            'varve_merges_total')
+            'varve_merges_total', 'varve_spool_discarded_messages_total')
 
 
 class Observer:

@@ -56,7 +56,7 @@ class Schedule:
             text, steps = ' %d bytes left%s' % (leave, ', killed' if killed else ''), on_nodes.full_disk(world, node, leave, killed)
         elif kind == 'clock':
             step = chance.choice((chance.uniform(1, HOUR), chance.uniform(HOUR, 6 * HOUR), -chance.uniform(6, HOUR), -chance.uniform(HOUR, DAY),
-                                  -time.time() + DAY, 2 * YEAR, 3 * DAY))
+                                  -time.time() + DAY, 2 * YEAR))
             if 0 < step < DAY and node.ahead_s + step > FORWARD_LIMIT:
                 step = -step
             text, steps, touches = ' %+d s' % step, on_nodes.clock(world, node, step), {'clock of ' + node.name}

@@ -48,6 +48,29 @@ static void a_clock_a_day_beyond_the_uptime_is_doubted(void **state)
     assert_int_equal(clock_check_at(&c, COMMIT_MS + 2 * DAY_MS, uptime_ms, false), CLOCK_AHEAD);
 }
 
+static void a_doubted_time_is_a_range(void **state)
+{
+    (void)state;
+    struct clock_check c = {.commit_ms = COMMIT_MS, .trust = false};
+    int64_t earliest_ms, latest_ms;
+    clock_set_fake_ms(COMMIT_MS + HOUR_MS);
+    clock_check_range(&c, &earliest_ms, &latest_ms);
+    assert_int_equal(earliest_ms, COMMIT_MS + HOUR_MS);
+    assert_int_equal(latest_ms, COMMIT_MS + HOUR_MS);
+    clock_set_fake_ms(1000);
+    clock_check_range(&c, &earliest_ms, &latest_ms);
+    assert_int_equal(earliest_ms, 1000);
+    assert_int_equal(latest_ms, COMMIT_MS);
+    clock_set_fake_ms(COMMIT_MS + 40000 * DAY_MS);
+    clock_check_range(&c, &earliest_ms, &latest_ms);
+    assert_int_equal(earliest_ms, COMMIT_MS);
+    assert_int_equal(latest_ms, COMMIT_MS + 40000 * DAY_MS);
+    c.trust = true;
+    clock_check_range(&c, &earliest_ms, &latest_ms);
+    assert_int_equal(earliest_ms, COMMIT_MS + 40000 * DAY_MS);
+    clock_set_fake_ms(0);
+}
+
 static void a_doubted_time_is_not_committed(void **state)
 {
     (void)state;
@@ -72,6 +95,7 @@ int main(void)
         cmocka_unit_test(a_new_store_has_nothing_to_compare_with),
         cmocka_unit_test(a_clock_behind_the_last_commit_is_doubted),
         cmocka_unit_test(a_clock_a_day_beyond_the_uptime_is_doubted),
+        cmocka_unit_test(a_doubted_time_is_a_range),
         cmocka_unit_test(a_doubted_time_is_not_committed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -235,6 +235,34 @@ static void rows_of_a_dropped_month_are_left_out(void **state)
     temp_dir_remove(dir);
 }
 
+/* Intake pauses while the clock is in doubt, but a little later than the clock is stepped. */
+static void no_row_is_refused_by_a_doubted_clock(void **state)
+{
+    (void)state;
+    char *dir = TEMP_DIR();
+    struct storage *st = must_open(dir, NOW_MS, false);
+    struct storage_writer *w = storage_writer_new(st);
+    put_messages(w, 0, 50, SERIES);
+    assert_int_equal(storage_flush(st, 5000, NULL), 0);
+    const int64_t clocks_ms[] = {DAY_MS, NOW_MS - DAY_MS / 2, NOW_MS + 4000 * DAY_MS};
+    for (size_t i = 0; i < sizeof clocks_ms / sizeof *clocks_ms; i++) {
+        clock_set_fake_ms(clocks_ms[i]);
+        assert_int_not_equal(storage_clock(st), CLOCK_PLAUSIBLE);
+        int64_t min_ms, max_ms;
+        storage_writer_begin(w);
+        storage_writer_limits(w, &min_ms, &max_ms);
+        storage_writer_end(w);
+        assert_true(min_ms <= T0);
+        assert_true(max_ms >= NOW_MS);
+        put_messages(w, 50 + 5 * i, 55 + 5 * i, SERIES);
+    }
+    assert_int_equal(storage_flush(st, 5000, NULL), 0);
+    storage_writer_free(w);
+    expect_range(reader_new(st), 0, 65);
+    assert_int_equal(storage_close(st, NULL), 0);
+    temp_dir_remove(dir);
+}
+
 /* A full disk must not stand in the way of what makes room: a commit that waits to be listed holds up only
  * the months that it has rows of. */
 static void a_month_goes_while_a_commit_of_others_waits_for_room(void **state)
@@ -362,6 +390,7 @@ int main(void)
         cmocka_unit_test(a_doubtful_clock_deletes_nothing),
         cmocka_unit_test(readers_keep_what_they_have),
         cmocka_unit_test(rows_of_a_dropped_month_are_left_out),
+        cmocka_unit_test(no_row_is_refused_by_a_doubted_clock),
         cmocka_unit_test(a_month_goes_while_a_commit_of_others_waits_for_room),
         cmocka_unit_test(killed_at_every_operation),
         cmocka_unit_test(an_io_error_at_every_operation),
