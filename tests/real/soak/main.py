@@ -28,12 +28,12 @@ from harness import report as reports
 from harness.scope import REPO, Scope
 from harness.small_disk import enter_namespace
 from soak import verdict
-from soak.observer import INTEREST, WATCHED, Observer
+from soak.observer import INTEREST, WATCHED, LagWatch, Observer
 from soak.schedule import SHARES, Schedule
 from soak.world import World
 
 
-def summary(report, world, schedule, observers, seconds, result, apart, by_node, seed):
+def summary(report, world, schedule, observers, lag, seconds, result, apart, by_node, seed):
     asked = collections.Counter()
     totals = collections.Counter()
     for o in observers:
@@ -45,7 +45,7 @@ def summary(report, world, schedule, observers, seconds, result, apart, by_node,
     said += [('asked meanwhile', ', '.join('%s %d' % pair for pair in sorted(asked.items())))]
     said += [(name, int(totals[name])) for name in INTEREST]
     said += [('peak memory', ', '.join('%s %.0f MiB' % (n.name, n.peak_mib) for n in world.nodes)),
-             ('largest lag', '%d records' % max(o.lag_peak for o in observers)),
+             ('largest lag', '%d messages' % lag.peak),
              ('samples', sum(made for made, _, _ in result.values())),
              ('missing', sum(m for _, m, _ in result.values())), ('extra', sum(e for _, _, e in result.values())),
              ('apart, of killed mosquittos', '%d messages, of which they lost %d and brought %d again' % apart)]
@@ -66,12 +66,13 @@ def soak(report, options, scope, chance):
         world.start()
         report.check(True, 'two nodes, two Kafka brokers, a mosquitto: rows come in')
         observers = [Observer(world, n, chance.randrange(1 << 30)) for n in world.nodes]
+        lag = LagWatch(world)
         schedule, begin = Schedule(world), time.monotonic()
         schedule.run(options.minutes * 60)
         seconds = time.monotonic() - begin
         report.check(len(schedule.counts) == len(SHARES) or options.minutes < 3, '%d disturbances of %d kinds' % (sum(schedule.counts.values()), len(schedule.counts)))
         verdict.drain(world)
-        for o in observers:
+        for o in (*observers, lag):
             o.stop()
         verdict.stop(world)
         verdict.positions(world)
@@ -82,7 +83,7 @@ def soak(report, options, scope, chance):
                      lambda: [o.wrong[:5] for o in observers])
         for name in WATCHED:
             report.same(int(sum(o.totals[name] for o in observers)), 0, name)
-        summary(report, world, schedule, observers, seconds, result, apart, by_node, options.seed)
+        summary(report, world, schedule, observers, lag, seconds, result, apart, by_node, options.seed)
     except BaseException:
         scope.failed = True
         raise

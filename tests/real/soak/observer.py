@@ -2,6 +2,7 @@
 import collections
 import http.client
 import random
+import subprocess
 import threading
 import time
 
@@ -19,10 +20,31 @@ INTEREST = ('varve_mqtt_redelivered_messages_total', 'varve_mqtt_ambiguous_redel
             'varve_merges_total', 'varve_spool_discarded_messages_total')
 
 
+class LagWatch:
+    """The largest number of records that the topic was ahead of the group."""
+
+    def __init__(self, world):
+        self.world, self.peak, self.ending = world, 0, False
+        self.thread = threading.Thread(target=self._run, daemon=True)
+        self.thread.start()
+
+    def stop(self):
+        self.ending = True
+        self.thread.join(60)
+
+    def _run(self):
+        while not self.ending:
+            try:
+                self.peak = max(self.peak, self.world.backlog())
+            except (ProgramFailed, subprocess.TimeoutExpired):
+                pass                            # no broker answers
+            time.sleep(2)
+
+
 class Observer:
     def __init__(self, world, node, seed):
         self.world, self.node, self.chance = world, node, random.Random(seed)
-        self.done, self.wrong, self.lag_peak, self.lag = collections.Counter(), [], 0, 0
+        self.done, self.wrong = collections.Counter(), []
         self.totals, self.last, self.process = collections.Counter(), {}, None
         self.ending = False
         self.thread = threading.Thread(target=self._run, daemon=True)
@@ -57,8 +79,6 @@ class Observer:
     def _metrics(self, client):
         found, process = metrics(client.get('/metrics').decode()), self.node.varve.process
         self.node.note_memory()
-        self.lag = total(found, 'varve_kafka_lag')
-        self.lag_peak = max(self.lag_peak, self.lag)
         if process is not self.process:
             self.process, self.last = process, {}
         for name in WATCHED + INTEREST:
