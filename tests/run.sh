@@ -128,6 +128,10 @@ step two-nodes-long full dev     3600 "the same with more of each" \
                                                      @PYTHON@ tests/real/two_nodes.py --build @BUILD@ --moves 8 --kills 12 --freezes 8
 step two-nodes-cooperative full dev 1200 "the same with cooperative rebalances" \
                                                      @PYTHON@ tests/real/two_nodes.py --build @BUILD@ --assignor cooperative-sticky --kills 4 --freezes 4
+step soak          quick release+dev 900 "two nodes for 3 minutes while everything around them breaks and heals: missing 0, extra 0" \
+                                                     @PYTHON@ tests/real/soak/main.py --build @BUILD@ --fault-build @ROOT@/dev --minutes 3
+step soak-long     full  release+dev 5400 "the same for an hour" \
+                                                     @PYTHON@ tests/real/soak/main.py --build @BUILD@ --fault-build @ROOT@/dev --minutes 60
 step bad-input     quick release 600  "bad input of every kind costs itself only"  @PYTHON@ tests/real/bad_input.py --build @BUILD@
 step bad-input-asan full asan    1200 "the same under ASan"     @PYTHON@ tests/real/bad_input.py --build @BUILD@
 step mqtt          quick dev     300  "the MQTT sink against a real mosquitto"       bash tests/real/mqtt/traps.sh @BUILD@
@@ -148,7 +152,7 @@ step bench-open    full  release 3600 "a million series and 1,000 parts: ready w
 # Two cores are busy only if steps wait for brokers, disks and timers beside each other. AHEAD: one at a time, while the next builds are made.
 AHEAD="unit-dev unit-asan unit-tsan fuzz"
 # Those that mostly wait, the longest first: the last to run, LANES of them at a time.
-BESIDE="kafka memory-limit broker-away two-nodes e2e-tsan e2e-asan full-disk delete powercut rejects tls mqtt-kill kill snapshot bad-input"
+BESIDE="soak kafka memory-limit broker-away two-nodes e2e-tsan e2e-asan full-disk delete powercut rejects tls mqtt-kill kill snapshot bad-input"
 BESIDE+=" mqtt-e2e-asan formats day-end merge-oracle dedup retention mqtt-powercut quickstart-kafka quickstart"
 LANES=2
 
