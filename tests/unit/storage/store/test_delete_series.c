@@ -256,7 +256,7 @@ static void killed_at_every_operation(void **state)
 static void every_operation_fails(void **state)
 {
     (void)state;
-    static const enum fault_kind kinds[] = {FAULT_FULL, FAULT_IO};
+    static const enum fault_kind kinds[] = {FAULT_FULL, FAULT_IO, FAULT_SHORT_WRITE};
     for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
         for (long at = 1;; at += STRIDE) {
             assert_true(at < OPERATIONS_MAX);

@@ -261,6 +261,42 @@ static void killed_at_every_operation(void **state)
     assert_true(at > 50);
 }
 
+/* A disk that fails, is full, or takes half of a write: an open store that can't merge has all rows all the
+ * same, and the next one merges. */
+static void every_operation_fails(void **state)
+{
+    (void)state;
+    static const enum fault_kind kinds[] = {FAULT_IO, FAULT_FULL, FAULT_SHORT_WRITE};
+    for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
+        long failed = 0, at = 1;
+        for (bool done = false; !done; at += STRIDE) {
+            assert_true(at < 2000);
+            char *dir = filled_store();
+            struct fault_fs f;
+            fault_fs_init(&f, kinds[k], at);
+            struct storage_options options = {.path = dir,
+                                              .fs = &f.fs,
+                                              .retention_ms = 400 * DAY_MS,
+                                              .flush_interval_ms = 3600 * SECOND_MS};
+            struct storage *st;
+            bool is_open = storage_open(&st, &options, NULL) == 0;
+            int r = is_open ? storage_force_merge(st, "", NULL) : -1;
+            if (is_open)
+                expect_messages(reader_new(st), MESSAGES, SERIES);
+            done = atomic_load(&f.operations) < at;
+            if (done && r != 2)
+                fail_msg("%d months merged without a fault", r);
+            failed += r < 0;
+            if (is_open)
+                (void)storage_close(st, NULL);
+            check(dir, "operation", at);
+            temp_dir_remove(dir);
+        }
+        print_message("%ld operations, %ld failed\n", at - 1, failed);
+        assert_true(failed > 10);
+    }
+}
+
 #ifdef VARVE_FAULT_POINTS
 static void killed_at_every_step(void **state)
 {
@@ -298,6 +334,7 @@ int main(void)
         cmocka_unit_test(refuses_with_the_figures),
         cmocka_unit_test(runs_in_the_background_and_stops_with_the_store),
         cmocka_unit_test(killed_at_every_operation),
+        cmocka_unit_test(every_operation_fails),
 #ifdef VARVE_FAULT_POINTS
         cmocka_unit_test(killed_at_every_step),
 #endif

@@ -376,6 +376,12 @@ static void an_io_error_at_every_operation(void **state)
     break_at_every_operation(FAULT_IO, 0);
 }
 
+static void a_short_write_at_every_operation(void **state)
+{
+    (void)state;
+    break_at_every_operation(FAULT_SHORT_WRITE, 0);
+}
+
 static void a_full_disk_at_every_operation(void **state)
 {
     (void)state;
@@ -394,6 +400,7 @@ int main(void)
         cmocka_unit_test(a_month_goes_while_a_commit_of_others_waits_for_room),
         cmocka_unit_test(killed_at_every_operation),
         cmocka_unit_test(an_io_error_at_every_operation),
+        cmocka_unit_test(a_short_write_at_every_operation),
         cmocka_unit_test(a_full_disk_at_every_operation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
