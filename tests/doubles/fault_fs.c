@@ -68,7 +68,7 @@ static int fault_write(const struct fs *fs, int fd, const char *path, const void
 {
     struct fault_fs *f = of_fs(fs);
     int r = strike(fs, path, true, reterr);
-    if (r < 0 && f->kind == FAULT_SHORT_WRITE)
+    if (r < 0 && f->kind != FAULT_IO)
         (void)REAL->write(&fs_posix, fd, path, data, size / 2, offset, NULL);
     if (is_sync_of(f, path)) {
         f->last_offset = (long)offset;

@@ -14,7 +14,7 @@ enum fault_kind {
     FAULT_NONE,
     FAULT_EXIT,     /* the process ends before the operation, as kill -9 would end it */
     FAULT_IO,       /* ERR_IO, this once */
-    FAULT_FULL,     /* ERR_FULL, this once */
+    FAULT_FULL,     /* ERR_FULL, this once; of a write half got there */
     FAULT_FULL_FOR, /* ERR_FULL for everything that needs space, this time and the next `length` operations */
     FAULT_SHORT_WRITE, /* half of the bytes, then ERR_IO */
 };

@@ -92,10 +92,12 @@ class Run:
         self.mount.command('mark ' + text)
 
     def start(self):
+        """Of a store that was killed the messages that it hadn't in a record come again."""
+        known = self.varve.inspect()['positions'] if os.path.isdir(os.path.join(self.varve.dir, 'varve')) else ()
+        self.begun, _ = counts_of({p['key']: int(p['next']) for p in known})
         self.varve.start(env=self.env)
         self.mount.users.append(self.varve.process)
         wait_until(lambda: self.varve.metric('varve_mqtt_connects_total') == 1, 20, 'the MQTT sink has subscribed')
-        self.begun = self.made
         self.mark('opened')
 
     def publish(self, counts):
@@ -155,6 +157,7 @@ class Run:
             self.taken_in()
             self.varve.kill()
             self.start()
+            self.taken_in()
             self.flush()
             self.varve.kill()
             self.world.proxy.settle()
@@ -346,12 +349,13 @@ def check(world, recording, models, rand, keep=None):
 
 
 def prove(report, world):
-    """Each fsync that is left out must be noticed."""
+    """Each fsync that is left out must be noticed; not when a process is killed, as nothing is lost then."""
     for number, (what, patterns) in enumerate(OMISSIONS):
         recording = Run(world, 'omission%d' % number, patterns).live()
         tally = check(world, recording, ('posix',), 1)
-        report.check(tally.failures, 'without the fsync of %s %d of %d states fail: %s' % (what, len(tally.failures), tally.states,
-                                                                                       (tally.failures or [''])[0][:250]))
+        killed = [f for f in tally.failures if ', max: ' in f]
+        report.check(tally.failures and not killed, 'without the fsync of %s %d of %d states fail: %s' % (
+            what, len(tally.failures), tally.states, (tally.failures or [''])[0][:250]), killed[:SHOWN])
         os.unlink(recording.journal)
 
 

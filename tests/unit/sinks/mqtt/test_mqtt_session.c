@@ -284,6 +284,80 @@ static void few_above_qos_0(void **state)
     assert_known(w, 1, 3, 50);
 }
 
+/* --- the disk fails at every operation --- */
+
+#define LIFE_END  100u
+#define LIFE_SIZE 2000u
+
+/* Messages [1, LIFE_END): what a failed disk took away is forgotten, and sent again by the broker. */
+static void live(struct world *w)
+{
+    struct spool *spool = w->spool->spool;
+    for (unsigned id = 1, durable = 1; durable < LIFE_END;) {
+        struct spool_record record = record_of(id, false, LIFE_SIZE);
+        struct mqtt_dedup_message m = mqtt_dedup_message_of(&record);
+        uint64_t lsn = 0;
+        bool failed = spool_append(spool, &record, false, &lsn) < 0;
+        if (!failed) {
+            assert_int_equal(lsn, id);
+            mqtt_session_stored(&w->session, &m, lsn);
+            id++;
+        }
+        if (!failed && id % 5 && id < LIFE_END)
+            continue;
+        if (failed || spool_commit(spool, NULL) < 0) {
+            while (spool_recover(spool, NULL) < 0)
+                ;
+            mqtt_session_forget_undurable(&w->session);
+            id = (unsigned)spool_durable_lsn(spool);
+        }
+        for (unsigned end = (unsigned)spool_durable_lsn(spool); durable < end; durable++)
+            mqtt_session_answered(&w->session, (uint16_t)durable, durable);
+        mqtt_session_trim(&w->session, durable - durable % 10, durable % 20 == 0);
+        mqtt_session_keep_learned(&w->session);
+    }
+}
+
+static void a_failure_anywhere(void **state)
+{
+    (void)state;
+    const int errnums[] = {EIO, ENOSPC};
+    for (int i = 0; i < 4; i++) {
+        int at = 1;
+        for (bool done = false; !done; at++) {
+            void *inner = NULL;
+            uint64_t lsn;
+            bool is_lost;
+            assert_int_equal(setup(&inner), 0);
+            struct world *w = inner;
+            struct faulty_spool_fs *fs = &w->spool->fs;
+            atomic_store(&fs->fail_errno, errnums[i % 2]);
+            atomic_store(&fs->fails_after, i / 2 * 3);
+            atomic_store(&fs->fail_at, at);
+            /* The next connection tries again: the broker knows the session then. */
+            mqtt_session_connected(&w->session, false);
+            while (mqtt_session_begin(&w->session, &is_lost, NULL) < 0)
+                mqtt_session_connected(&w->session, true);
+            see_it_count_up(w);
+            live(w);
+            done = atomic_load(&fs->fail_at) > 0;
+            atomic_store(&fs->fail_at, 0);
+            restart(w);
+            see_it_count_up(w); /* the file may not say so: then what comes again is stored again */
+            assert_known(w, 1, LIFE_END, LIFE_SIZE);
+            assert_int_equal(judge(w, LIFE_END, LIFE_SIZE, &lsn), MQTT_DEDUP_STORE);
+            begin(w, true, false);
+            assert_known(w, 1, LIFE_END, LIFE_SIZE);
+            begin(w, false, true); /* lost: nothing is known any more, now or later */
+            restart(w);
+            assert_int_equal(judge(w, 1, LIFE_SIZE, &lsn), MQTT_DEDUP_STORE);
+            assert_int_equal(teardown(&inner), 0);
+        }
+        print_message("%d operations\n", at - 2);
+        assert_true(at > 50);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -295,6 +369,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_damaged_file, setup, teardown),
         cmocka_unit_test_setup_teardown(what_was_not_durable, setup, teardown),
         cmocka_unit_test_setup_teardown(few_above_qos_0, setup, teardown),
+        cmocka_unit_test(a_failure_anywhere),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -79,6 +79,46 @@ static void test_a_failure_anywhere(void **state)
     (void)w;
 }
 
+/* Opening fails wherever, of a new spool and of one with a torn end: the next one opens it, whole. */
+static void test_opening_fails_anywhere(void **state)
+{
+    (void)state;
+    const int errnums[] = {EIO, ENOSPC};
+    for (int i = 0; i < 4; i++) {
+        bool is_new = i / 2;
+        int at = 1;
+        for (bool failed = true; failed; at++) {
+            void *inner = NULL;
+            assert_int_equal(spool_world_setup(&inner), 0);
+            struct spool_world *w = inner;
+            struct spool_options options = {.path = w->dir, .max_bytes = w->max_bytes, .fs = &w->fs.fs};
+            if (!is_new) {
+                world_open(w);
+                assert_int_equal(run(w, 0, 10), 10);
+                assert_int_equal(world_append(w, "torn", 0, 0), 0);
+                atomic_store(&w->fs.fail_at, 1); /* half of it is written */
+                assert_int_equal(spool_write(w->spool, NULL), ERR_IO);
+                world_close(w);
+            }
+            atomic_store(&w->fs.fail_errno, errnums[i % 2]);
+            atomic_store(&w->fs.fail_at, at);
+            failed = spool_open(&w->spool, &options, NULL) < 0;
+            assert_int_equal(failed, atomic_load(&w->fs.fail_at) == 0);
+            atomic_store(&w->fs.fail_at, 0);
+            if (failed)
+                world_open(w);
+            unsigned durable = is_new ? 0 : 10;
+            assert_int_equal(world_read(w, 1, "m", 0), durable);
+            assert_int_equal(run(w, durable, durable + 5), durable + 5);
+            world_close(w);
+            world_open(w);
+            assert_int_equal(world_read(w, 1, "m", 0), durable + 5);
+            assert_int_equal(spool_world_teardown(&inner), 0);
+        }
+        assert_true(at > 3);
+    }
+}
+
 /* An fsync that failed isn't repeated on the same file: a new one is begun. */
 static void test_failed_fsync_begins_a_new_segment(void **state)
 {
@@ -169,6 +209,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_short_writes, spool_world_setup, spool_world_teardown),
         cmocka_unit_test_setup_teardown(test_a_failure_anywhere, spool_world_setup, spool_world_teardown),
+        cmocka_unit_test(test_opening_fails_anywhere),
         cmocka_unit_test_setup_teardown(test_failed_fsync_begins_a_new_segment, spool_world_setup,
                                         spool_world_teardown),
         cmocka_unit_test_setup_teardown(test_a_failed_fsync_before_the_restart, spool_world_setup,
