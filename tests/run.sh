@@ -81,6 +81,10 @@ step powercut      quick dev     300  "the power is lost: what was called durabl
                                                      @PYTHON@ tests/real/powercut.py --build @BUILD@ --points 40 --kills 3 --commits 40 --restart-step 40 --no-proof
 step powercut-long full  dev     3600 "the same at more points, and the fsyncs that it would miss" \
                                                      @PYTHON@ tests/real/powercut.py --build @BUILD@ --points 300 --kills 12 --followers 4 --rand 2 --restart-step 1 --proof-points 60
+step crash-states  quick dev     300  "each state that a power loss may leave of flushes from Kafka and MQTT into two months" \
+                                                     @PYTHON@ tests/real/crash_states.py --build @BUILD@ --rand 2
+step crash-states-long full dev  7200 "the same with 20 random states of each point, and each kind of fsync left out" \
+                                                     @PYTHON@ tests/real/crash_states.py --build @BUILD@ --rand 20 --proof
 step full-disk     quick release 300  "the disk is full and freed again, twice, while a producer runs" \
                                                      @PYTHON@ tests/real/full_disk.py --build @BUILD@ --cycles 2
 step full-disk-long full release 900  "the same, ten times"     @PYTHON@ tests/real/full_disk.py --build @BUILD@ --cycles 10
@@ -152,7 +156,7 @@ step bench-open    full  release 3600 "a million series and 1,000 parts: ready w
 # Two cores are busy only if steps wait for brokers, disks and timers beside each other. AHEAD: one at a time, while the next builds are made.
 AHEAD="unit-dev unit-asan unit-tsan fuzz"
 # Those that mostly wait, the longest first: the last to run, LANES of them at a time.
-BESIDE="soak kafka memory-limit broker-away two-nodes e2e-tsan e2e-asan full-disk delete powercut rejects tls mqtt-kill kill snapshot bad-input"
+BESIDE="soak kafka memory-limit broker-away two-nodes e2e-tsan e2e-asan full-disk delete crash-states powercut rejects tls mqtt-kill kill snapshot bad-input"
 BESIDE+=" mqtt-e2e-asan formats day-end merge-oracle dedup retention mqtt-powercut quickstart-kafka quickstart"
 LANES=2
 

@@ -190,6 +190,47 @@ static void killed_again_at_every_operation_of_the_recovery(void **state)
     }
 }
 
+/* The disk fails, is full, or takes half of a write at every operation of a recovery and of the clean stop
+ * behind it: nobody serves a half of it, and the next one recovers. */
+static void every_operation_of_the_recovery_fails(void **state)
+{
+    (void)state;
+    static const char *const points[] = {"commit.recorded", "publish.index", "commit.published"};
+    static const enum fault_kind kinds[] = {FAULT_IO, FAULT_FULL, FAULT_SHORT_WRITE};
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        long failed = 0, at = 1;
+        for (bool done = false; !done; at += STRIDE) {
+            char *dir = TEMP_DIR();
+            struct told *told = shared_told();
+            setenv("VARVE_FAULT_POINT", points[i], 1);
+            (void)run_in_child(dir, OPERATIONS_MAX, told);
+            unsetenv("VARVE_FAULT_POINT");
+            struct fault_fs f;
+            fault_fs_init(&f, kinds[i], at);
+            struct storage_options options = {.path = dir,
+                                              .fs = &f.fs,
+                                              .retention_ms = 400 * DAY_MS,
+                                              .flush_interval_ms = 3600 * SECOND_MS,
+                                              .merge_workers = 1};
+            struct storage *st;
+            bool is_open = storage_open(&st, &options, NULL) == 0;
+            if (is_open) {
+                uint64_t messages = count_messages(reader_new(st), SERIES);
+                if (messages != 50 || position_of(st) != 50)
+                    fail_msg("operation %ld: %llu messages, position %llu", at, (unsigned long long)messages,
+                             (unsigned long long)position_of(st));
+            }
+            failed += !is_open || storage_close(st, NULL) < 0;
+            done = atomic_load(&f.operations) < at;
+            check(dir, told, at);
+            munmap(told, sizeof *told);
+            temp_dir_remove(dir);
+        }
+        print_message("%ld operations, %ld failed\n", at - 1, failed);
+        assert_true(failed > 10);
+    }
+}
+
 static void fail_every_operation(enum fault_kind kind, long length)
 {
     long faults = 0;
@@ -331,6 +372,7 @@ int main(void)
         cmocka_unit_test(killed_at_every_operation),
 #ifdef VARVE_FAULT_POINTS
         cmocka_unit_test(killed_again_at_every_operation_of_the_recovery),
+        cmocka_unit_test(every_operation_of_the_recovery_fails),
         cmocka_unit_test(index_rows_in_flight_are_committed),
 #endif
         cmocka_unit_test(discarded_rows_are_gone_and_their_positions_back),
@@ -340,6 +382,7 @@ int main(void)
         cmocka_unit_test(a_full_disk_empties_again),
     };
     (void)killed_again_at_every_operation_of_the_recovery;
+    (void)every_operation_of_the_recovery_fails;
     (void)index_rows_in_flight_are_committed;
     return cmocka_run_group_tests(tests, set_up, NULL);
 }
