@@ -81,7 +81,7 @@ step powercut      quick dev     300  "the power is lost: what was called durabl
                                                      @PYTHON@ tests/real/powercut.py --build @BUILD@ --points 40 --kills 3 --commits 40 --restart-step 40 --no-proof
 step powercut-long full  dev     3600 "the same at more points, and the fsyncs that it would miss" \
                                                      @PYTHON@ tests/real/powercut.py --build @BUILD@ --points 300 --kills 12 --followers 4 --rand 2 --restart-step 1 --proof-points 60
-step crash-states  quick dev     300  "each state that a power loss may leave of flushes from Kafka and MQTT into two months" \
+step crash-states  quick dev     600  "each state that a power loss may leave of flushes from Kafka and MQTT into two months" \
                                                      @PYTHON@ tests/real/crash_states.py --build @BUILD@ --rand 2
 step crash-states-long full dev  7200 "the same with 20 random states of each point, and each kind of fsync left out" \
                                                      @PYTHON@ tests/real/crash_states.py --build @BUILD@ --rand 20 --proof
