@@ -273,6 +273,58 @@ static void a_commit_that_is_held_back_leaves_all_as_it_was(void **state)
     temp_dir_remove(dir);
 }
 
+struct reject_log_double {
+    _Atomic uint64_t length;
+    atomic_bool fails;
+    atomic_int fatal;
+};
+
+static uint64_t length_of_rejects(void *context)
+{
+    return ((struct reject_log_double *)context)->length;
+}
+
+static int sync_rejects(void *context, struct error *reterr)
+{
+    bool fails = ((struct reject_log_double *)context)->fails;
+    return fails ? error_set(reterr, ERR_IO, "the reject log can't be synced") : 0;
+}
+
+static void on_fatal(void *context, const struct error *error)
+{
+    (void)error;
+    atomic_fetch_add(&((struct reject_log_double *)context)->fatal, 1);
+}
+
+static void a_record_promises_no_rejects_that_are_not_durable(void **state)
+{
+    (void)state;
+    char *dir = TEMP_DIR();
+    struct reject_log_double log = {.length = 70};
+    const struct storage_hooks hooks = {.context = &log,
+                                        .fatal = on_fatal,
+                                        .reject_log_length = length_of_rejects,
+                                        .reject_log_sync = sync_rejects};
+    struct storage *st = open_store(dir, NULL, &hooks);
+    struct storage_writer *w = storage_writer_new(st);
+    put_messages(w, 0, 40, SERIES);
+    assert_int_equal(storage_flush(st, -1, NULL), 0);
+    log.length = 90;
+    log.fails = true;
+    put_messages(w, 40, 60, SERIES);
+    assert_int_equal(storage_flush(st, 5000, NULL), ERR_IO);
+    assert_int_equal(atomic_load(&log.fatal), 1);
+    assert_int_equal(durable_position_of(st), 40);
+    storage_writer_free(w);
+    assert_true(storage_close(st, NULL) < 0);
+    st = open_store(dir, NULL, NULL);
+    assert_int_equal(storage_reject_log_length(st), 70);
+    assert_int_equal(position_of(st), 40);
+    expect_messages(reader_new(st), 40, SERIES);
+    close_store(st);
+    temp_dir_remove(dir);
+}
+
 static int set_up(void **state)
 {
     (void)state;
@@ -291,6 +343,7 @@ int main(void)
         cmocka_unit_test(a_foreign_guard_is_an_unfinished_restore),
         cmocka_unit_test(a_damaged_part_is_named),
         cmocka_unit_test(a_commit_that_is_held_back_leaves_all_as_it_was),
+        cmocka_unit_test(a_record_promises_no_rejects_that_are_not_durable),
     };
     return cmocka_run_group_tests(tests, set_up, NULL);
 }
