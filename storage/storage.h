@@ -153,10 +153,13 @@ int storage_flush(struct storage *st, int64_t timeout_ms, struct error *reterr);
 
 /* Drops every row that no durable record holds, and sets all positions back to the durable ones: hand-overs
  * that don't go on from there are refused then, so that each source reads on from where it's durable. For a
- * source that was lost to another owner while rows of it were on their way. Index rows stay. ERR_CANCELLED,
- * and nothing happens, when a commit under way doesn't end within timeout_ms. Any thread, not between begin
- * and end. */
+ * source that was lost to another owner while rows of it were on their way. Index rows stay. ERR_CANCELLED
+ * when a commit under way doesn't end within timeout_ms: it's done when that has ended. In either case
+ * nothing that isn't durable when this returns becomes so before it's handed over anew, also what such a
+ * commit has already written. Any thread, not between begin and end. */
 int storage_discard_uncommitted(struct storage *st, int64_t timeout_ms, struct error *reterr);
+/* Whether that is still to be done. */
+bool storage_discard_is_due(struct storage *st);
 
 uint64_t storage_commit_number(struct storage *st);     /* last durable record */
 const char *storage_id(struct storage *st);             /* 32 hex digits, random at creation */

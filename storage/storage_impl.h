@@ -80,6 +80,7 @@ struct storage {
     /* Locked by positions_lock: */
     struct position_table positions; /* accepted */
     struct position_table durable;   /* in the last durable record */
+    bool discard_wanted;             /* nothing more becomes durable before it's done */
 
     /* The committer's own. */
     struct journal journal;

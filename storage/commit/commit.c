@@ -72,19 +72,55 @@ static void remove_staging(struct storage *st, uint64_t n)
 
 /* --- 3. record --- */
 
+static bool is_discard_wanted(struct storage *st)
+{
+    mutex_lock(&st->positions_lock);
+    bool is_wanted = st->discard_wanted;
+    mutex_unlock(&st->positions_lock);
+    return is_wanted;
+}
+
 static int check_may_commit(struct storage *st, struct error *reterr)
 {
+    if (is_discard_wanted(st))
+        return error_set(reterr, ERR_CANCELLED, "what isn't durable yet is to be dropped");
     if (st->hooks.may_commit && !st->hooks.may_commit(st->hooks.context))
         return error_set(reterr, ERR_CANCELLED, "commits are held back: a sink may have lost what it read");
     return 0;
 }
 
+/* The append's sync may have taken as long as it liked: whether its rows are still ours to store is decided
+ * after it, and in one step with the positions, so that a discard either finds them durable or prevents it.
+ */
+static int make_durable(struct storage *st, uint64_t n, struct error *reterr)
+{
+    struct error second = {0};
+    int r = check_may_commit(st, reterr);
+    if (r == 0) {
+        mutex_lock(&st->positions_lock);
+        if (st->discard_wanted)
+            r = error_set(reterr, ERR_CANCELLED, "what isn't durable yet is to be dropped");
+        else
+            position_table_apply(&st->durable, &st->cut_positions);
+        mutex_unlock(&st->positions_lock);
+    }
+    if (r == 0) {
+        atomic_store(&st->commit_number, n);
+        return 0;
+    }
+    int withdrawn = journal_withdraw(&st->journal, &second);
+    return withdrawn < 0 ? error_set(reterr, withdrawn, "%s", second.message) : r;
+}
+
 static int append(struct storage *st, const struct commit_record *record, struct error *reterr)
 {
+    bool is_new = record->n > atomic_load(&st->commit_number);
     FAULT_POINT("commit.before_record");
-    if (record->n > atomic_load(&st->commit_number) && check_may_commit(st, reterr) < 0)
+    if (is_new && check_may_commit(st, reterr) < 0)
         return ERR_CANCELLED;
     int r = journal_append(&st->journal, record, reterr);
+    if (r == 0 && is_new)
+        r = make_durable(st, record->n, reterr);
     if (r < 0)
         return r;
     FAULT_POINT("commit.recorded");
@@ -114,7 +150,7 @@ static int record_commit(struct storage *st, uint64_t n, const struct staged_par
 }
 
 /* The record is durable: searches see the staged parts, sources may be acknowledged. */
-static void adopt(struct storage *st, uint64_t n, struct staged_parts *staged)
+static void adopt(struct storage *st, struct staged_parts *staged)
 {
     for (size_t i = 0; i < staged->count; i++) {
         struct staged_part *s = &staged->items[i];
@@ -127,11 +163,7 @@ static void adopt(struct storage *st, uint64_t n, struct staged_parts *staged)
         part_list_release(&fresh);
         part_list_release(&s->sources);
     }
-    mutex_lock(&st->positions_lock);
-    position_table_apply(&st->durable, &st->cut_positions);
-    mutex_unlock(&st->positions_lock);
     position_table_release(&st->cut_positions);
-    atomic_store(&st->commit_number, n);
     atomic_store(&st->last_commit_ms, clock_monotonic_ms());
     atomic_fetch_add(&st->commits_total, 1);
 }
@@ -242,7 +274,7 @@ static int commit_cut(struct storage *st, struct error *reterr)
             remove_staging(st, n);
         return r;
     }
-    adopt(st, n, &staged);
+    adopt(st, &staged);
     st->unpublished = staged;
     st->unpublished_commit = n;
     if (st->hooks.durable)
@@ -310,10 +342,9 @@ static void drop_inmemory_parts(struct storage *st)
     free(partitions);
 }
 
-int storage_discard_uncommitted(struct storage *st, int64_t timeout_ms, struct error *reterr)
+/* By whoever has the turn. */
+static void discard_uncommitted(struct storage *st)
 {
-    if (!storage_take_turn(st, timeout_ms))
-        return error_set(reterr, ERR_CANCELLED, "a commit is under way");
     struct shard_list list = {0};
     mutex_lock(&st->flush_lock);
     storage_lock_writers(st);
@@ -325,13 +356,29 @@ int storage_discard_uncommitted(struct storage *st, int64_t timeout_ms, struct e
     struct position_table none = {0};
     position_table_take_changes(&st->positions, &none);
     position_table_release(&none);
+    st->discard_wanted = false;
     mutex_unlock(&st->positions_lock);
     position_table_release(&st->cut_positions);
     storage_unlock_writers(st);
     mutex_unlock(&st->flush_lock);
     storage_release_rows(&list);
+}
+
+int storage_discard_uncommitted(struct storage *st, int64_t timeout_ms, struct error *reterr)
+{
+    mutex_lock(&st->positions_lock);
+    st->discard_wanted = true;
+    mutex_unlock(&st->positions_lock);
+    if (!storage_take_turn(st, timeout_ms))
+        return error_set(reterr, ERR_CANCELLED, "a commit is under way");
+    discard_uncommitted(st);
     storage_end_turn(st);
     return 0;
+}
+
+bool storage_discard_is_due(struct storage *st)
+{
+    return is_discard_wanted(st);
 }
 
 /* There was no room for the journal that settles a failed append: nothing happens before it's written. */
@@ -350,6 +397,8 @@ int storage_commit_round(struct storage *st, struct error *reterr)
 {
     if (atomic_load(&st->failed))
         return error_set(reterr, ERR_IO, "the store has failed; see the log");
+    if (is_discard_wanted(st)) /* it couldn't be done while the round before was under way */
+        discard_uncommitted(st);
     int64_t start = clock_monotonic_ms();
     struct error error = {0};
     int r = 0;

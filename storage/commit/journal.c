@@ -127,7 +127,8 @@ int journal_settle(struct journal *j, struct error *reterr)
     bool renamed;
     int r = replace_file(j, &renamed, reterr);
     j->fate_open = r < 0;
-    return r < 0 ? error_prefix(reterr, r, "%s: can't be replaced after a failed append", j->path) : 0;
+    return r < 0 ? error_prefix(reterr, r, "%s: can't be replaced by one without its last record", j->path)
+                 : 0;
 }
 
 int journal_append(struct journal *j, const struct commit_record *record, struct error *reterr)
@@ -148,8 +149,10 @@ int journal_append(struct journal *j, const struct commit_record *record, struct
         if (r == 0)
             r = j->fs->ops->sync(j->fs, j->fd, j->path, reterr);
     }
-    if (r == 0)
+    if (r == 0) {
+        j->last_offset = old_len;
         return 0;
+    }
     j->content.len = old_len;
     if (!may_be_found)
         return r;
@@ -159,6 +162,12 @@ int journal_append(struct journal *j, const struct commit_record *record, struct
     if (settled == 0)
         return r;
     return error_set(reterr, r == ERR_FULL ? settled : r, "%s", second.message);
+}
+
+int journal_withdraw(struct journal *j, struct error *reterr)
+{
+    j->content.len = j->last_offset;
+    return journal_settle(j, reterr);
 }
 
 bool journal_wants_fold(const struct journal *j)

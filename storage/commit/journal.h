@@ -37,6 +37,7 @@ struct journal {
     bool must_replace;     /* the file at path may be another than fd's: the next append writes a fresh one */
     bool fate_open;        /* a record whose append failed may be found at path: see journal_settle */
     struct buffer content; /* the valid bytes of the file, for a rewrite when an append's fate is open */
+    size_t last_offset;    /* of the record appended last */
 };
 
 /* Writes a fresh, empty journal in place of whatever is there (tmp, sync, rename, sync of the directory) and
@@ -49,6 +50,10 @@ int journal_create(struct journal *j, const struct fs *fs, const char *path,
  * set: a crash may find the record or not, so what it names must stay where it is. ERR_FULL then asks for
  * journal_settle before anything else; after any other error the process must end. */
 int journal_append(struct journal *j, const struct commit_record *record, struct error *reterr);
+
+/* Takes the record that was appended last back, before anybody was told of it: the file is replaced by one
+ * without it. On failure as journal_append. */
+int journal_withdraw(struct journal *j, struct error *reterr);
 
 /* Replaces the file by one without the record whose fate is open. ERR_FULL: it's still open, try again; after
  * any other error the process must end. */

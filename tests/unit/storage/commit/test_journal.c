@@ -280,6 +280,22 @@ static void when_the_fresh_journal_fails_too_the_fate_is_open(void **state)
     temp_dir_remove(dir);
 }
 
+static void a_record_can_be_withdrawn(void **state)
+{
+    (void)state;
+    char *dir = TEMP_DIR();
+    _cleanup_free_ char *path = xasprintf("%s/journal", dir);
+    struct journal j = create(&fs_posix, path, 0);
+    struct error error = {0};
+    append(&j, 1, 3);
+    assert_int_equal(journal_withdraw(&j, &error), 0);
+    assert_commits(path, 1, 2);
+    append(&j, 3, 5);
+    assert_commits(path, 1, 5);
+    journal_release(&j);
+    temp_dir_remove(dir);
+}
+
 /* Each step of a rewrite may fail: what is there before it, or after it, is whole. */
 static void a_failed_rewrite_leaves_the_old_journal(void **state)
 {
@@ -357,6 +373,7 @@ int main(void)
         cmocka_unit_test(a_foreign_or_damaged_header_is_refused),
         cmocka_unit_test(a_failed_append_leaves_a_fresh_journal_without_the_record),
         cmocka_unit_test(when_the_fresh_journal_fails_too_the_fate_is_open),
+        cmocka_unit_test(a_record_can_be_withdrawn),
         cmocka_unit_test(a_failed_rewrite_leaves_the_old_journal),
         cmocka_unit_test(it_grows_beyond_what_was_reserved),
     };
