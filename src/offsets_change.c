@@ -15,7 +15,9 @@ static bool fits(const char *wanted, struct span have)
 static bool is_meant(const struct offsets_change *c, const struct position_entry *e)
 {
     struct position_key k = position_parse_key(e->key, e->key_len);
-    if (k.source == POSITION_UNKNOWN || (k.source == POSITION_REJECTS) != c->rejects)
+    bool of_rejects = k.source == POSITION_REJECTS || k.source == POSITION_REJECT_TOPIC;
+    if (k.source == POSITION_UNKNOWN || of_rejects != c->rejects ||
+        (k.source == POSITION_REJECT_TOPIC && !c->topic))
         return false;
     if (!fits(c->sink, k.sink) || !fits(c->cluster, k.cluster) || !fits(c->topic, k.topic) ||
         !fits(c->spool, k.spool))
@@ -38,7 +40,7 @@ static int check(const struct offsets_change *c, const struct position_table *po
                  const struct position_entry *e, struct error *reterr)
 {
     struct position_key k = position_parse_key(e->key, e->key_len);
-    if (c->action == OFFSETS_BEGIN && k.source == POSITION_REJECTS)
+    if (c->action == OFFSETS_BEGIN && c->rejects)
         return error_set(reterr, ERR_INVALID, "rejects can only be forgotten, or go with a renamed sink");
     if (c->action == OFFSETS_BEGIN && k.source == POSITION_MQTT && c->begin != KAFKA_BEGIN_OFFSET)
         return error_set(reterr, ERR_INVALID,

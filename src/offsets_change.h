@@ -27,7 +27,8 @@ struct offsets_change {
     /* Which ones: all that are given must fit. NULL: any. */
     const char *sink, *cluster, *topic, *spool;
     bool all;     /* none of these is given, and that's meant */
-    bool rejects; /* how far the rejects were replayed, instead of Kafka's and MQTT's positions */
+    bool rejects; /* how far the rejects were replayed, instead of Kafka's and MQTT's positions; with topic,
+                   * how far they were sent on to that one */
     const int32_t *partitions;
     size_t partitions_count; /* 0: any */
 

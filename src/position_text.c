@@ -9,12 +9,23 @@
 #include "sinks/kafka/kafka_position.h"
 #include "sinks/mqtt/spool.h" /* SPOOL_ID_SIZE */
 #include "src/json.h"
+#include "src/reject_forward.h"
 #include "src/reject_replay.h"
 
 static void append_hex(struct buffer *dst, const uint8_t *data, uint32_t len)
 {
     for (uint32_t i = 0; i < len; i++)
         buffer_printf(dst, "%02x", data[i]);
+}
+
+/* "rejects/topic/TOPIC" */
+static bool is_reject_topic(const char *key, size_t key_len, struct span *ret_topic)
+{
+    size_t len = strlen(REJECT_FORWARD_KEY);
+    if (key_len <= len || memcmp(key, REJECT_FORWARD_KEY, len) != 0 || memchr(key + len, '/', key_len - len))
+        return false;
+    *ret_topic = span_of(key + len, key_len - len);
+    return true;
 }
 
 /* "SINK/kafka/CLUSTER-ID/TOPIC/PARTITION", "SINK/mqtt/SPOOL-ID" or "SINK/rejects" */
@@ -27,6 +38,10 @@ struct position_key position_parse_key(const uint8_t *key, uint32_t key_len)
     if (kafka_position_parse_key(key, key_len, &parts)) {
         k = (struct position_key){POSITION_KAFKA, parts.sink, parts.cluster,
                                   parts.topic,    {0},        (uint32_t)parts.partition};
+        return k;
+    }
+    if (is_reject_topic(text, key_len, &k.topic)) {
+        k.source = POSITION_REJECT_TOPIC;
         return k;
     }
     const char *slash = key_len ? memchr(text, '/', key_len) : NULL;
@@ -96,8 +111,8 @@ void position_append_where(struct buffer *dst, const uint8_t *key, uint32_t key_
     }
     buffer_printf(dst, "%s%" PRIu64,
                   k.source == POSITION_KAFKA     ? "offset "
-                  : k.source == POSITION_REJECTS ? "byte "
-                                                 : "",
+                  : k.source == POSITION_UNKNOWN ? ""
+                                                 : "byte ",
                   position->next);
 }
 
@@ -120,6 +135,9 @@ void position_append_text(struct buffer *dst, const uint8_t *key, uint32_t key_l
     case POSITION_REJECTS:
         buffer_printf(dst, "%.*s: rejects replayed up to ", SPAN(k.sink));
         break;
+    case POSITION_REJECT_TOPIC:
+        buffer_printf(dst, "rejects sent to kafka topic %.*s up to ", SPAN(k.topic));
+        break;
     case POSITION_UNKNOWN:
         buffer_append_str(dst, "key ");
         append_hex(dst, key, key_len);
@@ -139,7 +157,7 @@ static void append_member(struct buffer *dst, const char *name, struct span valu
 void position_append_json(struct buffer *dst, const uint8_t *key, uint32_t key_len,
                           const struct storage_position *position)
 {
-    static const char *const types[] = {"", "kafka", "mqtt", "rejects"};
+    static const char *const types[] = {"", "kafka", "mqtt", "rejects", "reject_topic"};
     static const char *const begins[] = {"", "earliest", "latest", "time", "offset"};
     struct position_key k = position_parse_key(key, key_len);
     int64_t value = 0;
@@ -151,7 +169,8 @@ void position_append_json(struct buffer *dst, const uint8_t *key, uint32_t key_l
         buffer_append_str(dst, "\",");
     } else {
         append_member(dst, "key", span_of((const char *)key, key_len));
-        append_member(dst, "sink", k.sink);
+        if (k.sink.len)
+            append_member(dst, "sink", k.sink);
         append_member(dst, "type", span_of(types[k.source], strlen(types[k.source])));
     }
     if (k.source == POSITION_KAFKA) {
@@ -160,6 +179,8 @@ void position_append_json(struct buffer *dst, const uint8_t *key, uint32_t key_l
         buffer_printf(dst, "\"partition\":%" PRIu32 ",", k.partition);
     } else if (k.source == POSITION_MQTT) {
         append_member(dst, "spool", k.spool);
+    } else if (k.source == POSITION_REJECT_TOPIC) {
+        append_member(dst, "topic", k.topic);
     }
     if (begin)
         buffer_printf(dst, "\"begin\":\"%s\",", begins[begin]);

@@ -12,7 +12,8 @@
 #include "storage/commit/positions.h"
 
 /* "plant: kafka topic metrics partition 3 at offset 17 (cluster X)", "field: mqtt spool 0011...ff at message
- * 17": that one is the next to be read. "plant: rejects replayed up to byte 1234": reject_replay.h. */
+ * 17": that one is the next to be read. "plant: rejects replayed up to byte 1234": reject_replay.h. "rejects
+ * sent to kafka topic varve-rejects up to byte 1234": reject_forward.h. */
 void position_append_text(struct buffer *dst, const uint8_t *key, uint32_t key_len,
                           const struct storage_position *position);
 /* The part behind "at": "offset 17", "its earliest record", "its first record from 2026-11-01T00:00:00Z on",
@@ -22,13 +23,20 @@ void position_append_where(struct buffer *dst, const uint8_t *key, uint32_t key_
 
 /* {"key":"...","sink":"plant","type":"kafka","cluster":"...","topic":"metrics","partition":3,"next":17,"mark":"hex"};
  * {"key":"...","sink":"field","type":"mqtt","spool":"0011...ff","next":17,"mark":"hex"};
- * {"key":"...","sink":"field","type":"rejects",...}; of an unknown key
+ * {"key":"...","sink":"field","type":"rejects",...}; {"key":"...","type":"reject_topic","topic":"...",...};
+ * of an unknown key
  * {"key_hex":"...","next":17,"mark":"hex"}. Where `varve offsets reset` left an order, "begin": "earliest",
  * "latest", "time" or "offset" beside it. */
 void position_append_json(struct buffer *dst, const uint8_t *key, uint32_t key_len,
                           const struct storage_position *position);
 
-enum position_source { POSITION_UNKNOWN, POSITION_KAFKA, POSITION_MQTT, POSITION_REJECTS };
+enum position_source {
+    POSITION_UNKNOWN,
+    POSITION_KAFKA,
+    POSITION_MQTT,
+    POSITION_REJECTS,      /* replayed */
+    POSITION_REJECT_TOPIC, /* sent on to Kafka */
+};
 
 /* A key's parts, which borrow from it; empty where the source has none. */
 struct position_key {

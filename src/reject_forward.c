@@ -152,7 +152,7 @@ int reject_forward_start(struct reject_forward **ret, const struct config *cfg, 
     struct storage_position p;
     f->storage = st;
     f->dir = xstrdup(cfg->rejects.path);
-    f->key = xasprintf("rejects/topic/%s", cfg->rejects.kafka_topic);
+    f->key = xasprintf(REJECT_FORWARD_KEY "%s", cfg->rejects.kafka_topic);
     f->next = storage_durable_position(st, f->key, (uint32_t)strlen(f->key), &p) ? p.next : 0;
     atomic_store(&f->durable, storage_reject_log_length(st));
     mutex_init(&f->lock, RANK_LEAF);

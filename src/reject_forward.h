@@ -11,6 +11,10 @@
 #include "config/config.h"
 #include "storage/storage.h"
 
+/* Of the position; the topic's name follows. No key of a sink's (position_text.h) can begin so: none has
+ * "topic" behind the sink's name. */
+#define REJECT_FORWARD_KEY "rejects/topic/"
+
 struct reject_forward;
 
 /* Starts the thread; NULL in *ret if the configuration names no topic. st must outlive it. */

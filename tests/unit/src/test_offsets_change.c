@@ -13,7 +13,7 @@
 
 static const char *const keys[] = {
     SPOOL_KEY,           "plant/kafka/X/m/0", "plant/kafka/X/m/1", "plant/kafka/X/n/0",
-    "plant/kafka/Y/m/0", "plant/rejects",     "unknown key",
+    "plant/kafka/Y/m/0", "plant/rejects",     "unknown key",       "rejects/topic/m",
 };
 enum { KEYS = sizeof keys / sizeof *keys };
 
@@ -68,6 +68,10 @@ static void which(void **state)
          "plant: kafka topic n partition 0 at offset 103 (cluster X) -> forgotten\n"},
         {{.sink = "plant", .rejects = true, .action = OFFSETS_FORGET},
          "plant: rejects replayed up to byte 105 -> forgotten\n"},
+        {{.rejects = true, .action = OFFSETS_FORGET}, /* not the topic: all would be sent again */
+         "plant: rejects replayed up to byte 105 -> forgotten\n"},
+        {{.rejects = true, .topic = "m", .action = OFFSETS_FORGET},
+         "rejects sent to kafka topic m up to byte 107 -> forgotten\n"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct position_table t = {0};
@@ -117,6 +121,13 @@ static void what_cannot_be(void **state)
     position_table_release(&t);
     c = (struct offsets_change){.rejects = true, .action = OFFSETS_BEGIN, .begin = KAFKA_BEGIN_OFFSET};
     assert_int_equal(apply(&c, &t, "only be forgotten"), ERR_INVALID);
+    position_table_release(&t);
+    c.topic = "m";
+    assert_int_equal(apply(&c, &t, "only be forgotten"), ERR_INVALID);
+    position_table_release(&t);
+    c = (struct offsets_change){
+        .rejects = true, .topic = "m", .action = OFFSETS_RENAME, .sink = "rejects", .new_name = "werk"};
+    assert_int_equal(apply(&c, &t, "no position fits"), ERR_NOT_FOUND);
     position_table_release(&t);
 }
 

@@ -79,6 +79,18 @@ static void test_rejects(void **unused)
     buffer_release(&b);
 }
 
+static void test_rejects_sent_to_kafka(void **unused)
+{
+    (void)unused;
+    struct buffer b = {0};
+    assert_string_equal(text_of(&b, "rejects/topic/varve-rejects", 17),
+                        "rejects sent to kafka topic varve-rejects up to byte 17");
+    assert_string_equal(json_of(&b, "rejects/topic/varve-rejects", 17),
+                        "{\"key\":\"rejects/topic/varve-rejects\",\"type\":\"reject_topic\","
+                        "\"topic\":\"varve-rejects\",\"next\":17,\"mark\":\"01ff\"}");
+    buffer_release(&b);
+}
+
 #define SPOOL "00112233445566778899aabbccddeeff"
 
 static void test_mqtt(void **unused)
@@ -113,6 +125,9 @@ static void test_unknown(void **unused)
                                        "plant/kafka/X/t/1/2",
                                        "plant/kafka/X/t",
                                        "plant/kafka/X/t/12345678901",
+                                       "rejects/topic/",
+                                       "rejects/topic/a/b",
+                                       "plant/topic/a",
                                        "/",
                                        ""};
     struct buffer b = {0};
@@ -127,8 +142,11 @@ static void test_unknown(void **unused)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_kafka), cmocka_unit_test(test_mqtt),
-                                       cmocka_unit_test(test_orders), cmocka_unit_test(test_rejects),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_kafka),
+                                       cmocka_unit_test(test_mqtt),
+                                       cmocka_unit_test(test_orders),
+                                       cmocka_unit_test(test_rejects),
+                                       cmocka_unit_test(test_rejects_sent_to_kafka),
                                        cmocka_unit_test(test_unknown)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
