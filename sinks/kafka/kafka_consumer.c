@@ -30,7 +30,7 @@ static void turn(struct kafka_consumer *c)
     }
     kafka_fence_turned(c);
     if (c->pending != KAFKA_PENDING_NONE) {
-        kafka_fence_leave(c); /* it waits for commits */
+        kafka_fence_wait(c, KAFKA_REBALANCE_MS);
         kafka_rebalance_serve(c);
     }
     kafka_check_serve(c);
@@ -218,6 +218,10 @@ void kafka_consumer_run(void *arg)
     kafka_fence_leave(c);
 
     bool failed = atomic_load(&s->failed) != NULL || !c->rk;
+    if (c->rk && rd_kafka_fatal_error(c->rk, NULL, 0)) { /* fenced: another process has our partitions */
+        kafka_partitions_clear(c);
+        kafka_discard_rows(c);
+    }
     if (failed && c->rk)
         kafka_ack_now(c, KAFKA_STOP_MS); /* other threads of a fenced sink: what's durable, then let go */
     while (!failed && !atomic_load(&s->stop))

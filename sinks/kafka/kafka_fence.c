@@ -33,9 +33,15 @@ static int64_t patience_ms(const struct kafka_consumer *c)
 void kafka_fence_turned(struct kafka_consumer *c)
 {
     int64_t now = clock_uptime_ms(), last = atomic_load(&c->turned_ms);
-    if (last && now - last > patience_ms(c))
+    if (last && now - last > patience_ms(c) && now > atomic_load(&c->waits_until_ms))
         atomic_store(&c->doubt_until_ms, now + DOUBT_MS);
     atomic_store(&c->turned_ms, now);
+    atomic_store(&c->waits_until_ms, 0);
+}
+
+void kafka_fence_wait(struct kafka_consumer *c, int64_t ms)
+{
+    atomic_store(&c->waits_until_ms, clock_uptime_ms() + ms);
 }
 
 void kafka_fence_leave(struct kafka_consumer *c)
@@ -51,8 +57,8 @@ static bool is_sure(struct kafka_consumer *c)
     mutex_lock(&c->lock);
     bool has_partitions = c->partitions_count > 0;
     mutex_unlock(&c->lock);
-    return !turned || !has_partitions ||
-           (now - turned <= patience_ms(c) && now >= atomic_load(&c->doubt_until_ms));
+    bool turns = now - turned <= patience_ms(c) || now <= atomic_load(&c->waits_until_ms);
+    return !turned || !has_partitions || (turns && now >= atomic_load(&c->doubt_until_ms));
 }
 
 bool kafka_may_commit(struct sink *base)

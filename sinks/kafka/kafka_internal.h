@@ -18,18 +18,19 @@
 #include "src/base/mutex.h"
 #include "src/base/thread.h"
 
-#define KAFKA_POLL_MS     100 /* consume_batch_queue waits that long for a full batch */
-#define KAFKA_BATCH_MAX   1000
-#define KAFKA_LOOKUP_MS   800   /* one question to a broker: a stop waits for it */
-#define KAFKA_FLUSH_MS    10000 /* a revoke waits for the flush */
-#define KAFKA_COMMIT_MS   3000  /* a revoke waits for the group's commit */
-#define KAFKA_STOP_MS     2000  /* a stop does */
-#define KAFKA_DESTROY_MS  1000
-#define KAFKA_MOVED_MS    4000      /* the coordinator's address is wrong for that long, then begin anew */
-#define KAFKA_REOPEN_MS   60000     /* but not more often than that */
-#define KAFKA_REJECT_HEAD 65536     /* kept of a message that is too large */
-#define KAFKA_CHUNK_BYTES (1 << 20) /* delivered between begin and end */
-#define KAFKA_BATCH_BYTES (8 << 20) /* aimed at for one poll: borrowed payloads pin whole fetch buffers */
+#define KAFKA_POLL_MS      100 /* consume_batch_queue waits that long for a full batch */
+#define KAFKA_BATCH_MAX    1000
+#define KAFKA_LOOKUP_MS    800   /* one question to a broker: a stop waits for it */
+#define KAFKA_FLUSH_MS     10000 /* a revoke waits for the flush */
+#define KAFKA_COMMIT_MS    3000  /* a revoke waits for the group's commit */
+#define KAFKA_REBALANCE_MS (KAFKA_FLUSH_MS + KAFKA_COMMIT_MS + 2000)
+#define KAFKA_STOP_MS      2000 /* a stop does */
+#define KAFKA_DESTROY_MS   1000
+#define KAFKA_MOVED_MS     4000      /* the coordinator's address is wrong for that long, then begin anew */
+#define KAFKA_REOPEN_MS    60000     /* but not more often than that */
+#define KAFKA_REJECT_HEAD  65536     /* kept of a message that is too large */
+#define KAFKA_CHUNK_BYTES  (1 << 20) /* delivered between begin and end */
+#define KAFKA_BATCH_BYTES  (8 << 20) /* aimed at for one poll: borrowed payloads pin whole fetch buffers */
 
 struct kafka_partition {
     char *topic;
@@ -122,7 +123,7 @@ struct kafka_consumer {
 
     /* kafka_fence.c, boot time. turned_ms: when the thread last turned, 0: it doesn't have to. */
     int64_t session_ms;
-    atomic_llong turned_ms, doubt_until_ms;
+    atomic_llong turned_ms, waits_until_ms, doubt_until_ms;
     atomic_bool discarding; /* partitions were lost, and rows of theirs aren't dropped yet */
 
     atomic_bool ack_due;
@@ -268,6 +269,9 @@ void kafka_on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t err, rd_kafka_topic_
                         void *opaque);
 /* Answers the rebalance that is pending, or tries again in the next turn when no broker answers. */
 void kafka_rebalance_serve(struct kafka_consumer *c);
+/* Another node reads partitions of ours from what is durable: rows of theirs that are on their way must not
+ * become durable here, too. Ends c->discarding. */
+void kafka_discard_rows(struct kafka_consumer *c);
 
 /* kafka_elsewhere.c */
 /* A partition begins without a position: looks whether the store knows it as another sink's, or another
@@ -314,8 +318,9 @@ void kafka_ack_now(struct kafka_consumer *c, int64_t timeout_ms);
 
 /* kafka_fence.c */
 void kafka_fence_open(struct kafka_consumer *c);
-/* The thread goes round; or waits for something else than the group, or ends. */
+/* The thread goes round; or waits for commits, for that long at most; or ends. */
 void kafka_fence_turned(struct kafka_consumer *c);
+void kafka_fence_wait(struct kafka_consumer *c, int64_t ms);
 void kafka_fence_leave(struct kafka_consumer *c);
 /* The sink's may_commit. */
 bool kafka_may_commit(struct sink *base);
@@ -324,7 +329,7 @@ bool kafka_may_commit(struct sink *base);
 void kafka_on_error(rd_kafka_t *rk, int err, const char *reason, void *opaque);
 void kafka_on_log(const rd_kafka_t *rk, int level, const char *facility, const char *text);
 int kafka_on_statistics(rd_kafka_t *rk, char *json, size_t len, void *opaque);
-/* The library gave up for good: says why, and stops the sink. */
+/* The library gave up for good: says why, and stops the sink. No commit is made until kafka_discard_rows. */
 void kafka_fatal(struct kafka_consumer *c);
 bool kafka_all_away(struct kafka_sink *s);
 

@@ -170,7 +170,10 @@ void kafka_fatal(struct kafka_consumer *c)
     struct kafka_sink *s = c->sink;
     char why[512] = "";
     rd_kafka_resp_err_t err = rd_kafka_fatal_error(c->rk, why, sizeof why);
-    if (!err || atomic_load(&s->failed))
+    if (!err)
+        return;
+    atomic_store(&c->discarding, true); /* until the thread has dropped what isn't durable */
+    if (atomic_load(&s->failed))
         return;
     bool fenced = err == RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID;
     atomic_store(&s->failed, fenced ? "fenced" : "fatal");

@@ -89,9 +89,7 @@ static bool flush_and_commit(struct kafka_consumer *c)
     return flushed;
 }
 
-/* Another node reads these partitions from what is durable: rows of theirs that are on their way must not
- * become durable here, too. */
-static void discard_rows(struct kafka_consumer *c)
+void kafka_discard_rows(struct kafka_consumer *c)
 {
     struct kafka_sink *s = c->sink;
     struct error error = {0};
@@ -103,6 +101,7 @@ static void discard_rows(struct kafka_consumer *c)
         log_info(
             "sink %s: rows that weren't durable yet are dropped, and read again from the store's positions",
             s->base.name);
+    atomic_store(&c->discarding, false);
 }
 
 static void serve_revoke(struct kafka_consumer *c)
@@ -129,8 +128,7 @@ static void serve_revoke(struct kafka_consumer *c)
     rd_kafka_topic_partition_list_destroy(attached);
     pending_done(c);
     if (!durable)
-        discard_rows(c);
-    atomic_store(&c->discarding, false);
+        kafka_discard_rows(c);
     if (c->partitions_count)
         kafka_assignment_reseat(c);
 }
