@@ -14,7 +14,7 @@ struct kafka_partition *kafka_partition_new(const struct kafka_consumer *c, cons
     p->partition = partition;
     p->commit_sent = -1;
     kafka_partition_set_surroundings(c->sink, p);
-    kafka_position_key(&p->key, c->sink->base.name, c->sink->cluster_id, topic, partition);
+    kafka_position_key(&p->key, c->sink->base.name, c->cluster_id ? c->cluster_id : "", topic, partition);
     return p;
 }
 
@@ -106,6 +106,16 @@ bool kafka_partition_wanted(const struct kafka_partition *p)
     return !p->halted && !p->range_unknown && !p->reattach;
 }
 
+/* Begun anew, so that what the library has by now may be another log: see kafka_check.c. */
+static void expect_last_record(const struct kafka_consumer *c, struct kafka_partition *p)
+{
+    struct intake *in = c->sink->intake;
+    struct sink_position position;
+    if (!p->check && in->ops->position(in, p->key.data, (uint32_t)p->key.len, &position) &&
+        (int64_t)position.next == p->next)
+        p->check = kafka_position_fingerprint(&position, &p->expected);
+}
+
 static void list_add(rd_kafka_topic_partition_list_t *list, const struct kafka_partition *p)
 {
     rd_kafka_topic_partition_t *e = rd_kafka_topic_partition_list_add(list, p->topic, p->partition);
@@ -125,8 +135,10 @@ static void apply_whole(struct kafka_consumer *c)
         struct kafka_partition *p = c->partitions[i];
         p->dirty = false;
         p->attached = kafka_partition_wanted(p);
-        if (p->attached)
-            list_add(list, p);
+        if (!p->attached)
+            continue;
+        expect_last_record(c, p);
+        list_add(list, p);
     }
     rd_kafka_resp_err_t err = rd_kafka_assign(c->rk, list);
     if (err)
@@ -163,6 +175,8 @@ static void apply_incrementally(struct kafka_consumer *c)
         p->attached = kafka_partition_wanted(p);
         if (was_attached)
             list_add(out, p);
+        if (p->attached)
+            expect_last_record(c, p);
         if (p->attached)
             list_add(was_attached ? back : fresh, p);
     }

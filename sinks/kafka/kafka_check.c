@@ -9,6 +9,11 @@
  * offset is out of range, and the library would go on in the middle of it. But it says when the topic wasn't
  * there, so from then on the partition is as if it was newly assigned.
  *
+ * So it is whenever a partition is begun anew, at an assignment, after a pause, after a broker went away: a
+ * replica that takes over may have lost records that we have and have got others under their offsets (unclean
+ * election; the library checks leader epochs since 2.1). And where the addresses lead to another cluster by
+ * now, nothing of this is decided: the client is made anew, with that cluster's positions (kafka_consumer.c).
+ *
  * A partition leaves the library's assignment before it comes back at another offset: between the two lies at
  * least one poll, which drops what was still in the queue.
  */
@@ -41,7 +46,7 @@ void kafka_halt(struct kafka_consumer *c, struct kafka_partition *p, const char 
               p->topic, p->partition, p->next, reason, why);
 }
 
-bool kafka_check_record(struct kafka_consumer *c, struct kafka_partition *p, const rd_kafka_message_t *m)
+bool kafka_check_record(struct kafka_partition *p, const rd_kafka_message_t *m)
 {
     if (m->offset < p->expected.offset)
         return false;
@@ -51,13 +56,6 @@ bool kafka_check_record(struct kafka_consumer *c, struct kafka_partition *p, con
     struct kafka_fingerprint seen = kafka_fingerprint_of_message(m);
     if (kafka_fingerprint_equal(&seen, &p->expected))
         return false; /* the one we have */
-    if (c->sink->on_topic_recreated == KAFKA_RECREATED_STOP) {
-        kafka_halt(
-            c, p, "topic_recreated",
-            "the record before it isn't the one that was read: the topic was made anew, or the brokers lost "
-            "records. Set `on_topic_recreated: earliest` to read it from its start");
-        return false;
-    }
     p->recreated = true;
     p->range_unknown = true;
     return false;
@@ -145,6 +143,25 @@ void kafka_check_error(struct kafka_consumer *c, const rd_kafka_message_t *m)
     }
 }
 
+static const char *why_halted(const struct kafka_partition *p, const struct kafka_range_decision *d)
+{
+    if (d->gap)
+        return "retention took records before they were read; set `on_out_of_range: earliest` to go on";
+    if (p->recreated)
+        return "the record before it isn't the one that was read: the topic was made anew, or the brokers "
+               "lost "
+               "records. Set `on_topic_recreated: earliest` to read it from its start";
+    return "the log ends before what was read: the topic was made anew, or the brokers lost records. Set "
+           "`on_topic_recreated: earliest` to read it from its start";
+}
+
+static void set_position(struct kafka_consumer *c, const struct kafka_partition *p, int64_t next)
+{
+    struct intake *in = c->sink->intake;
+    struct sink_position position = kafka_position_encode(next, NULL);
+    in->ops->set_position(in, p->key.data, (uint32_t)p->key.len, &position);
+}
+
 /* Asks for the watermarks of a partition and decides; false if no broker answered. */
 static bool resolve_range(struct kafka_consumer *c, struct kafka_partition *p)
 {
@@ -164,24 +181,34 @@ static bool resolve_range(struct kafka_consumer *c, struct kafka_partition *p)
     }
     struct kafka_range_decision d = kafka_range_decide(&in);
     if (p->recreated)
-        d = (struct kafka_range_decision){KAFKA_RANGE_RESTART, in.low, 0, "topic_recreated"};
+        d = (struct kafka_range_decision){
+            .action = s->on_topic_recreated == KAFKA_RECREATED_STOP ? KAFKA_RANGE_HALT : KAFKA_RANGE_RESTART,
+            .offset = in.low,
+            .reason = "topic_recreated"};
+    if (d.action != KAFKA_RANGE_CONTINUE && !kafka_lookup_is_same_cluster(c)) {
+        p->retry_ms = clock_monotonic_ms() + SECOND_MS;
+        return false;
+    }
 
     mutex_lock(&c->lock);
-    p->check &= p->vanished && d.action == KAFKA_RANGE_CONTINUE;
+    const char *why = why_halted(p, &d);
+    bool is_record_gone = p->check && p->expected.offset < in.low;
     p->range_unknown = p->recreated = p->vanished = false;
     if (d.action == KAFKA_RANGE_HALT) {
-        kafka_halt(
-            c, p, d.reason,
-            d.gap ? "retention took records before they were read; set `on_out_of_range: earliest` to go on"
-                  : "the log ends before what was read: the topic was made anew, or the brokers lost "
-                    "records. Set `on_topic_recreated: earliest` to read it from its start");
-    } else if (d.action == KAFKA_RANGE_RESTART) {
+        kafka_halt(c, p, d.reason, why);
+    } else if (d.action == KAFKA_RANGE_CONTINUE) {
+        /* If the record before the next one is there, it's compared: the log may have ended before it for a
+         * moment, and then have got others. */
+        if (is_record_gone)
+            set_position(c, p, p->next);
+        p->check &= !is_record_gone;
+    } else {
         log_warning("sink %s: %s/%" PRId32 " goes on at offset %" PRId64 " instead of %" PRId64
                     " (%s); %" PRIu64 " records were never read",
                     s->base.name, p->topic, p->partition, d.offset, p->next, d.reason, d.gap);
         atomic_fetch_add(&s->gap_records, d.gap);
-        struct sink_position position = kafka_position_encode(d.offset, NULL);
-        s->intake->ops->set_position(s->intake, p->key.data, (uint32_t)p->key.len, &position);
+        set_position(c, p, d.offset);
+        p->check = false;
         p->next = d.offset;
         p->commit_sent = -1;
     }
@@ -189,9 +216,22 @@ static bool resolve_range(struct kafka_consumer *c, struct kafka_partition *p)
     return true;
 }
 
+void kafka_check_all(struct kafka_consumer *c)
+{
+    c->brokers_lost_seen = atomic_load(&c->sink->brokers_lost);
+    mutex_lock(&c->lock);
+    for (size_t i = 0; i < c->partitions_count; i++) {
+        if (kafka_partition_wanted(c->partitions[i]))
+            c->partitions[i]->reattach = true;
+    }
+    mutex_unlock(&c->lock);
+}
+
 void kafka_check_serve(struct kafka_consumer *c)
 {
     bool apply = false, unanswered = false;
+    if (c->brokers_lost_seen != atomic_load(&c->sink->brokers_lost)) /* as another consumer noticed */
+        kafka_check_all(c);
     if (c->pending != KAFKA_PENDING_NONE)
         return; /* the library takes the next assignment for the answer to the rebalance */
     take_vanished(c);

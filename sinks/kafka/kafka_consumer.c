@@ -146,6 +146,11 @@ static bool destroy_in_time(struct kafka_consumer *c)
     return !late;
 }
 
+static bool reopened_lately(const struct kafka_consumer *c)
+{
+    return c->reopened_ms && clock_monotonic_ms() - c->reopened_ms < KAFKA_REOPEN_MS;
+}
+
 /* True when it's time to begin anew with another client.
  *
  * librdkafka 2.0.2 goes on connecting to the address that the group's coordinator had when its broker comes
@@ -153,14 +158,27 @@ static bool destroy_in_time(struct kafka_consumer *c)
  * no commit gets through any more, and the session times out. 2.16 follows by itself. */
 static bool coordinator_is_lost(struct kafka_consumer *c)
 {
-    int64_t now = clock_monotonic_ms();
+    struct kafka_sink *s = c->sink;
     mutex_lock(&c->lock);
-    bool moved = c->coordinator_moved_ms && now - c->coordinator_moved_ms >= KAFKA_MOVED_MS;
+    bool moved = c->coordinator_moved_ms && clock_monotonic_ms() - c->coordinator_moved_ms >= KAFKA_MOVED_MS;
     mutex_unlock(&c->lock);
-    if (!moved || (c->reopened_ms && now - c->reopened_ms < KAFKA_REOPEN_MS))
-        return false;
     /* The session timed out already: others may have our partitions, and the revoke that comes says so. */
-    return !c->partitions_count || !rd_kafka_assignment_lost(c->rk);
+    if (!moved || reopened_lately(c) || (c->partitions_count && rd_kafka_assignment_lost(c->rk)))
+        return false;
+    log_warning("sink %s: librdkafka doesn't follow the coordinator of group %s to its new address; "
+                "connecting anew",
+                s->base.name, s->group);
+    return true;
+}
+
+/* True if the addresses lead to another cluster by now. Its records have other positions. */
+static bool cluster_is_lost(struct kafka_consumer *c)
+{
+    if (!kafka_cluster_is_another(c) || reopened_lately(c))
+        return false;
+    log_error("sink %s: the brokers of %s aren't cluster %s any more; connecting anew", c->sink->base.name,
+              c->sink->brokers, c->cluster_id);
+    return true;
 }
 
 /* The settings were good before; but a certificate may be being replaced just now. */
@@ -187,13 +205,11 @@ static void open_until_it_works(struct kafka_consumer *c)
  * partitions it sets the group's offset back until the next one. No client: the sink is stopping. */
 static void reopen(struct kafka_consumer *c)
 {
-    struct kafka_sink *s = c->sink;
-    log_warning("sink %s: librdkafka doesn't follow the coordinator of group %s to its new address; "
-                "connecting anew",
-                s->base.name, s->group);
     c->closing = true;
     kafka_partitions_clear(c);
     (void)destroy_in_time(c);
+    free(c->cluster_id);
+    c->cluster_id = NULL;
     mutex_lock(&c->lock);
     c->coordinator_moved_ms = 0;
     mutex_unlock(&c->lock);
@@ -211,7 +227,7 @@ void kafka_consumer_run(void *arg)
     c->worker = s->intake->ops->worker_new(s->intake, s->base.name, s->decoder, &s->decode);
     while (c->rk && !kafka_consumer_stopping(c)) {
         turn(c);
-        if (coordinator_is_lost(c) && !kafka_consumer_stopping(c))
+        if (!kafka_consumer_stopping(c) && (coordinator_is_lost(c) || cluster_is_lost(c)))
             reopen(c);
     }
 

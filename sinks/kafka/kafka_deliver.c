@@ -126,11 +126,11 @@ static void touch(struct kafka_consumer *c, struct kafka_partition *p)
     c->touched[c->touched_count++] = p;
 }
 
-static bool is_to_store(struct kafka_consumer *c, struct kafka_partition *p, const rd_kafka_message_t *m)
+static bool is_to_store(struct kafka_partition *p, const rd_kafka_message_t *m)
 {
     if (!kafka_partition_wanted(p))
         return false; /* halted, or read before a re-assignment */
-    if (p->check && !kafka_check_record(c, p, m))
+    if (p->check && !kafka_check_record(p, m))
         return FAULT_SWITCH("kafka_checked_twice") && !p->check && kafka_partition_wanted(p);
     return m->offset >= p->next;
 }
@@ -155,7 +155,7 @@ static void select_records(struct kafka_consumer *c, size_t first, size_t end) R
             partition = m->partition;
             p = kafka_partition_find(c, rd_kafka_topic_name(m->rkt), partition);
         }
-        if (!p || !is_to_store(c, p, m)) { /* NULL: revoked */
+        if (!p || !is_to_store(p, m)) { /* NULL: revoked */
             stale++;
             continue;
         }

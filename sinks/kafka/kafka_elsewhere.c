@@ -47,7 +47,7 @@ static void look(void *context, const void *key, uint32_t key_len, const struct 
     if (!kafka_position_parse_key(key, key_len, &k) || k.partition != search->p->partition ||
         !is_text(k.topic, search->p->topic))
         return;
-    bool ours = is_text(k.sink, s->base.name), here = is_text(k.cluster, s->cluster_id);
+    bool ours = is_text(k.sink, s->base.name), here = is_text(k.cluster, search->c->cluster_id);
     if (ours && !here)
         found(search->c, search->p, KAFKA_OTHER_CLUSTER, k.cluster, position->next);
     else if (!ours && here && !is_configured(s, k.sink))
@@ -86,7 +86,7 @@ void kafka_elsewhere_report(struct kafka_consumer *c)
                 "sink %s: %u partition(s) begin anew, since this is cluster %s and the store knows them as "
                 "those of cluster %s (%s). If `brokers` is right, `varve offsets reset DIR --sink %s "
                 "--cluster %s --forget` ends this warning",
-                s->base.name, count, s->cluster_id, name, partition, s->base.name, name);
+                s->base.name, count, c->cluster_id, name, partition, s->base.name, name);
     }
     kafka_elsewhere_clear(c);
 }

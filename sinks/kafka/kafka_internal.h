@@ -111,6 +111,11 @@ struct kafka_consumer {
     bool pending_said;
     bool rejoin_checked; /* kafka_rebalance.c: once after a start */
 
+    /* The cluster that its partitions are of; NULL until the first are begun. */
+    char *cluster_id;
+    int64_t cluster_checked_ms;
+    unsigned brokers_lost_seen; /* of the sink's brokers_lost */
+
     struct { /* kafka_elsewhere.c: found and not said yet */
         unsigned count;
         char name[128]; /* one of the other clusters or sinks */
@@ -118,7 +123,7 @@ struct kafka_consumer {
     } elsewhere[KAFKA_ELSEWHERE_COUNT];
 
     /* kafka_consumer.c, monotonic, 0 for none: since when statistics say that the group's coordinator has
-     * another address, and the last time that the client was made anew for it. */
+     * another address, and the last time that the client was made anew. */
     int64_t coordinator_moved_ms, reopened_ms;
 
     /* kafka_fence.c, boot time. turned_ms: when the thread last turned, 0: it doesn't have to. */
@@ -174,16 +179,16 @@ struct kafka_sink {
     unsigned consumers_count;
     struct kafka_partition *replayed; /* what the last reading_of borrows from */
 
+    atomic_uint brokers_lost; /* how often one went away */
     atomic_bool stop_intake, stop;
     _Atomic(const char *) failed; /* the sink is stopped for good: "fenced" or "fatal" */
 
     struct mutex lock; /* guards the rest; never held together with a consumer's */
     struct cond stop_changed;
-    char *cluster_id;
     struct kafka_seen_topic *seen;
     size_t seen_count;
-    bool seen_taken;
-    char **away; /* brokers said to be away, host:port */
+    char *seen_cluster_id; /* that they are of; NULL: nothing was seen yet */
+    char **away;           /* brokers said to be away, host:port */
     size_t away_count, away_capacity;
     bool all_away;
     char tls_reason[512]; /* why a certificate was refused last; "": none was */
@@ -283,7 +288,12 @@ void kafka_elsewhere_report(struct kafka_consumer *c);
 
 /* kafka_lookup.c: questions to the brokers; each waits KAFKA_LOOKUP_MS at most, ERR_IO if there's no answer.
  */
+/* Which cluster it is; ERR_IO, too, if it isn't the one that the consumer's partitions are of. */
 int kafka_lookup_cluster(struct kafka_consumer *c, struct error *reterr);
+/* Whether it's still that one, by an answer that is asked for now. */
+bool kafka_lookup_is_same_cluster(struct kafka_consumer *c);
+/* The same by what the library was told last: no question, at most once a second. */
+bool kafka_cluster_is_another(struct kafka_consumer *c);
 int kafka_lookup_committed(struct kafka_consumer *c, rd_kafka_topic_partition_list_t *list,
                            struct error *reterr);
 /* Each element's offset is a timestamp in ms, or -1 for the end, -2 for the beginning; replaced by the
@@ -294,18 +304,24 @@ int kafka_lookup_offsets(struct kafka_consumer *c, rd_kafka_topic_partition_list
 int kafka_lookup_appeared_later(struct kafka_consumer *c, const rd_kafka_topic_partition_list_t *list,
                                 bool *ret_later, struct error *reterr);
 
+/* Under the sink's lock, or alone. */
+void kafka_forget_seen(struct kafka_sink *s);
+
 /* Whether the topic has a partition that isn't assigned to us, and that neither the group nor the store
  * knows. */
 int kafka_lookup_unread(struct kafka_consumer *c, const char *topic, bool *ret_unread, struct error *reterr);
 
 /* kafka_check.c */
 /* The first record of a partition that is to be compared; false: drop it. Under the consumer's lock. */
-bool kafka_check_record(struct kafka_consumer *c, struct kafka_partition *p, const rd_kafka_message_t *m);
+bool kafka_check_record(struct kafka_partition *p, const rd_kafka_message_t *m);
 struct kafka_fingerprint kafka_fingerprint_of_message(const rd_kafka_message_t *m);
 /* An error that the library delivered among the messages. Under the consumer's lock. */
 void kafka_check_error(struct kafka_consumer *c, const rd_kafka_message_t *m);
 /* The library's error about a topic or partition that isn't there, by its text. From its callback. */
 void kafka_check_not_there(struct kafka_consumer *c, const char *reason);
+/* Somebody else may hold the log from now on: each partition is begun anew at the record before its next one.
+ */
+void kafka_check_all(struct kafka_consumer *c);
 /* Acts on what was found: leaves partitions out of the assignment, asks for watermarks, restarts, revives. */
 void kafka_check_serve(struct kafka_consumer *c);
 /* reason: static text, the metric's label. Under the consumer's lock. */

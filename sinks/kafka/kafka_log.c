@@ -54,6 +54,7 @@ static bool note_away(struct kafka_sink *s, const char *broker)
     if (is_new) {
         GROW(s->away, s->away_count, s->away_capacity);
         s->away[s->away_count++] = xstrdup(broker);
+        atomic_fetch_add(&s->brokers_lost, 1);
     }
     mutex_unlock(&s->lock);
     return is_new;
@@ -120,15 +121,18 @@ void kafka_on_error(rd_kafka_t *rk, int err, const char *reason, void *opaque)
     bool is_named = broker_of(reason, broker, sizeof broker);
     char why[512];
     if (err == RD_KAFKA_RESP_ERR__SSL && is_named && kafka_take_tls_reason(s, reason, why, sizeof why)) {
-        (void)note_away(s, broker);
+        if (note_away(s, broker))
+            kafka_check_all(c);
         if (!said_lately(c, why)) /* also when it was away for another reason before */
             log_warning("sink %s: broker %s is refused: %s; trying on", s->base.name, broker, why);
         return;
     }
     if (is_named) {
-        if (note_away(s, broker))
-            log_warning("sink %s: broker %s went away: %s%s", s->base.name, broker, reason,
-                        kafka_tls_hint(s, reason));
+        if (!note_away(s, broker))
+            return;
+        log_warning("sink %s: broker %s went away: %s%s", s->base.name, broker, reason,
+                    kafka_tls_hint(s, reason));
+        kafka_check_all(c); /* records that are behind this in the queue may be another broker's */
         return;
     }
     if (!said_lately(c, rd_kafka_err2name((rd_kafka_resp_err_t)err)))

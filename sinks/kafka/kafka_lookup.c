@@ -4,6 +4,7 @@
 
 #include "sinks/kafka/kafka_internal.h"
 #include "src/base/alloc.h"
+#include "src/base/clock.h"
 
 static int no_answer(struct error *reterr, const char *what, rd_kafka_resp_err_t err)
 {
@@ -12,21 +13,36 @@ static int no_answer(struct error *reterr, const char *what, rd_kafka_resp_err_t
 
 int kafka_lookup_cluster(struct kafka_consumer *c, struct error *reterr)
 {
-    struct kafka_sink *s = c->sink;
-    mutex_lock(&s->lock);
-    bool known = s->cluster_id != NULL;
-    mutex_unlock(&s->lock);
-    if (known)
-        return 0;
     char *id = rd_kafka_clusterid(c->rk, KAFKA_LOOKUP_MS);
     if (!id)
         return error_set(reterr, ERR_IO, "the cluster's id isn't known yet");
-    mutex_lock(&s->lock);
-    if (!s->cluster_id)
-        s->cluster_id = xstrdup(id);
-    mutex_unlock(&s->lock);
+    if (!c->cluster_id)
+        c->cluster_id = xstrdup(id);
+    bool is_same = strcmp(c->cluster_id, id) == 0;
     rd_kafka_mem_free(c->rk, id);
-    return 0;
+    return is_same ? 0 : error_set(reterr, ERR_IO, "it's another cluster than before");
+}
+
+bool kafka_cluster_is_another(struct kafka_consumer *c)
+{
+    int64_t now = clock_monotonic_ms();
+    if (!c->cluster_id || now - c->cluster_checked_ms < SECOND_MS)
+        return false;
+    c->cluster_checked_ms = now;
+    char *id = rd_kafka_clusterid(c->rk, 0);
+    bool is_another = id && strcmp(c->cluster_id, id) != 0;
+    if (id)
+        rd_kafka_mem_free(c->rk, id);
+    return is_another;
+}
+
+bool kafka_lookup_is_same_cluster(struct kafka_consumer *c)
+{
+    const struct rd_kafka_metadata *md;
+    if (rd_kafka_metadata(c->rk, 0, NULL, &md, KAFKA_LOOKUP_MS)) /* tells the library the cluster's id */
+        return false;
+    rd_kafka_metadata_destroy(md);
+    return kafka_lookup_cluster(c, NULL) == 0;
 }
 
 static int first_error(const rd_kafka_topic_partition_list_t *list, const char *what, struct error *reterr)
@@ -67,7 +83,18 @@ static struct kafka_seen_topic *find_seen(struct kafka_sink *s, const char *topi
     return NULL;
 }
 
-/* The topics that there are when the sink is assigned something for the first time. */
+void kafka_forget_seen(struct kafka_sink *s)
+{
+    for (size_t i = 0; i < s->seen_count; i++)
+        free(s->seen[i].name);
+    free(s->seen);
+    free(s->seen_cluster_id);
+    s->seen = NULL;
+    s->seen_count = 0;
+    s->seen_cluster_id = NULL;
+}
+
+/* The topics that there are when the sink is assigned something of this cluster for the first time. */
 static int take_seen(struct kafka_consumer *c, struct error *reterr)
 {
     struct kafka_sink *s = c->sink;
@@ -75,6 +102,7 @@ static int take_seen(struct kafka_consumer *c, struct error *reterr)
     rd_kafka_resp_err_t err = rd_kafka_metadata(c->rk, 1, NULL, &md, KAFKA_LOOKUP_MS);
     if (err)
         return no_answer(reterr, "the list of topics", err);
+    kafka_forget_seen(s);
     s->seen = xcalloc((size_t)md->topic_cnt + 1, sizeof *s->seen);
     for (int i = 0; i < md->topic_cnt; i++) {
         s->seen[s->seen_count++] = (struct kafka_seen_topic){
@@ -82,7 +110,7 @@ static int take_seen(struct kafka_consumer *c, struct error *reterr)
             .partitions = md->topics[i].partition_cnt,
         };
     }
-    s->seen_taken = true;
+    s->seen_cluster_id = xstrdup(c->cluster_id);
     rd_kafka_metadata_destroy(md);
     return 0;
 }
@@ -96,7 +124,7 @@ static int look_up_known(struct kafka_consumer *c, struct kafka_seen_topic *t, s
     for (int32_t i = 0; i < t->partitions; i++) {
         struct buffer key = {0};
         struct sink_position position;
-        kafka_position_key(&key, s->base.name, s->cluster_id, t->name, i);
+        kafka_position_key(&key, s->base.name, c->cluster_id, t->name, i);
         known |= s->intake->ops->position(s->intake, key.data, (uint32_t)key.len, &position);
         buffer_release(&key);
         rd_kafka_topic_partition_list_add(list, t->name, i);
@@ -124,7 +152,7 @@ int kafka_lookup_appeared_later(struct kafka_consumer *c, const rd_kafka_topic_p
     /* Held over the questions: another thread's first assignment must not record anything before they're
      * answered. */
     mutex_lock(&s->lock);
-    if (!s->seen_taken)
+    if (!s->seen_cluster_id || strcmp(s->seen_cluster_id, c->cluster_id) != 0)
         r = take_seen(c, reterr);
     for (int i = 0; r == 0 && i < list->cnt; i++) {
         const rd_kafka_topic_partition_t *e = &list->elems[i];
@@ -160,7 +188,7 @@ int kafka_lookup_unread(struct kafka_consumer *c, const char *topic, bool *ret_u
     for (int i = 0; r == 0 && i < list->cnt; i++) {
         struct buffer key = {0};
         struct sink_position position;
-        kafka_position_key(&key, s->base.name, s->cluster_id, topic, list->elems[i].partition);
+        kafka_position_key(&key, s->base.name, c->cluster_id, topic, list->elems[i].partition);
         unread |= list->elems[i].offset < 0 &&
                   !s->intake->ops->position(s->intake, key.data, (uint32_t)key.len, &position);
         buffer_release(&key);

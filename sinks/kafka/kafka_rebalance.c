@@ -137,6 +137,7 @@ struct start {
     struct kafka_partition *p;
     struct kafka_start_decision decision;
     struct sink_position own;
+    int64_t group;        /* the group's offset */
     int64_t timestamp_ms; /* of FROM_TIMESTAMP */
     bool is_ordered;      /* by `varve offsets reset` */
 };
@@ -237,16 +238,7 @@ static void decide(struct kafka_consumer *c, const rd_kafka_topic_partition_list
             kafka_elsewhere_note(c, start->p);
         if (in.owner == KAFKA_OWNER_OURS)
             start->p->commit_sent = e->offset;
-        if (start->decision.warn_group_moved) {
-            atomic_fetch_add(&s->group_moved, 1);
-            log_warning("sink %s: group %s has offset %" PRId64 " for %s/%" PRId32
-                        ", set by somebody else; the store's "
-                        "position %" PRId64
-                        " counts (to move it: stop, then `varve offsets reset DIR --sink %s "
-                        "--topic %s --partition %" PRId32 " --to %" PRId64 "`)",
-                        s->base.name, s->group, e->offset, e->topic, e->partition, in.own, s->base.name,
-                        e->topic, e->partition, e->offset);
-        }
+        start->group = e->offset;
     }
 }
 
@@ -268,6 +260,17 @@ static int record_starts(struct kafka_consumer *c, struct start *starts, size_t 
     return durable ? 0 : in->ops->flush(in, RECORD_MS, reterr);
 }
 
+static void say_group_moved(const struct kafka_sink *s, const struct kafka_partition *p, int64_t group)
+{
+    log_warning(
+        "sink %s: group %s has offset %" PRId64 " for %s/%" PRId32
+        ", set by somebody else; the store's position %" PRId64
+        " counts (to move it: stop, then `varve offsets reset DIR --sink %s --topic %s --partition %" PRId32
+        " --to %" PRId64 "`)",
+        s->base.name, s->group, group, p->topic, p->partition, p->next, s->base.name, p->topic, p->partition,
+        group);
+}
+
 static void begin_partitions(struct kafka_consumer *c, struct start *starts, size_t count)
 {
     static const char *const source_names[] = {
@@ -283,8 +286,11 @@ static void begin_partitions(struct kafka_consumer *c, struct start *starts, siz
             starts[i].is_ordered ? "as `varve offsets reset` set it" : source_names[d->source];
         p->next = d->offset;
         p->dirty = true;
-        if (!d->record) {
+        if (!d->record)
             p->check = kafka_position_fingerprint(&starts[i].own, &p->expected);
+        if (d->warn_group_moved) {
+            atomic_fetch_add(&s->group_moved, 1);
+            say_group_moved(s, p, starts[i].group);
         }
         if (count <= 16)
             log_info("sink %s: reading %s/%" PRId32 " from offset %" PRId64 " (%s)", s->base.name, p->topic,

@@ -154,6 +154,7 @@ static void consumer_free(struct kafka_consumer *c)
         client_close(c);
     kafka_partitions_clear(c);
     free(c->partitions);
+    free(c->cluster_id);
     free(c->touched);
     free(c->selected);
     sample_batch_release(&c->batch);
@@ -214,13 +215,10 @@ void kafka_sink_release(struct kafka_sink *s)
         consumer_free(s->consumers[i]);
     free(s->consumers);
     kafka_partition_free(s->replayed);
-    for (size_t i = 0; i < s->seen_count; i++)
-        free(s->seen[i].name);
-    free(s->seen);
+    kafka_forget_seen(s);
     for (size_t i = 0; i < s->away_count; i++)
         free(s->away[i]);
     free(s->away);
-    free(s->cluster_id);
     cond_destroy(&s->stop_changed);
     mutex_destroy(&s->lock);
     free_options(s);

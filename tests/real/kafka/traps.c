@@ -16,6 +16,8 @@ int main(int argc, char **argv)
         {"group", "membership and offsets", group_traps, group_traps_count},
         {"records", "offsets and records", record_traps, record_traps_count},
         {"positions", "positions and what they were of", position_traps, position_traps_count},
+        {"cluster", "other clusters, and brokers that lost what they had", cluster_traps,
+         cluster_traps_count},
     };
     bool is_part = false;
     int failed = 0;

@@ -383,6 +383,7 @@ static void a_compacted_topic(void **state)
     assert_int_equal(extra, 0);
     batch_catcher_compare(&a.catcher, "k", 50, &missing, &extra);
     assert_int_equal(missing + extra, 0); /* none again */
+    node_wait_no_lag(&a, o.topic);
     assert_false(node_has_metric(&a, "varve_kafka_partition_halted"));
     assert_true(node_has_metric(&a, "varve_kafka_missed_records_total{sink=\"plant\"} 0"));
     (void)node_stop(&a);

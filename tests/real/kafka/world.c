@@ -122,6 +122,49 @@ void kafka_move(void)
     (void)setenv("KAFKA_OTHER", from, 1);
 }
 
+void kafka_replace(void)
+{
+    char args[512];
+    (void)snprintf(args, sizeof args, "--port %s %s", strchr(need("KAFKA_BOOTSTRAP"), ':') + 1,
+                   need("KAFKA_OPTIONS"));
+    kafka_sh("kill", "");
+    clock_sleep_ms(500); /* a killed JVM keeps its sockets for a moment */
+    kafka_sh("start", args);
+}
+
+void kafka_two_brokers(void)
+{
+    static bool started;
+    char args[512], bootstrap[128];
+    int port = atoi(need("KAFKA_TWO_PORT"));
+    if (started)
+        return;
+    started = true;
+    kafka_sh("kill", "");
+    (void)setenv("KAFKA_DIR", need("KAFKA_TWO_DIR"), 1);
+    (void)snprintf(args, sizeof args, "--port %d --ctl-port %s --nodes 2 --no-auto-create", port,
+                   need("KAFKA_TWO_CTL"));
+    kafka_sh("start", args);
+    (void)snprintf(bootstrap, sizeof bootstrap, "127.0.0.1:%d,127.0.0.1:%d", port, port + 1);
+    (void)setenv("KAFKA_BOOTSTRAP", bootstrap, 1);
+}
+
+int leader_of(const char *topic, int partition)
+{
+    rd_kafka_t *rk = client(RD_KAFKA_PRODUCER, NULL);
+    rd_kafka_topic_t *t = rd_kafka_topic_new(rk, topic, NULL);
+    const struct rd_kafka_metadata *md;
+    int leader = 0;
+    if (!rd_kafka_metadata(rk, 0, t, &md, 5000)) {
+        if (md->topics[0].partition_cnt > partition)
+            leader = md->topics[0].partitions[partition].leader;
+        rd_kafka_metadata_destroy(md);
+    }
+    rd_kafka_topic_destroy(t);
+    rd_kafka_destroy(rk);
+    return leader > 0 ? leader : 0;
+}
+
 void broker_signal(int signal)
 {
     char path[512];
@@ -272,6 +315,25 @@ bool node_wait_assigned(struct node *n, int count, int64_t timeout_ms)
         clock_sleep_ms(20);
     }
     return true;
+}
+
+void node_wait_no_lag(struct node *n, const char *topic)
+{
+    char lag[256];
+    (void)snprintf(lag, sizeof lag, "varve_kafka_lag{sink=\"plant\",topic=\"%s\",partition=\"0\"} ", topic);
+    int64_t deadline = clock_monotonic_ms() + 20000;
+    for (;;) {
+        struct buffer b = {0};
+        n->sink->ops->metrics(n->sink, &b);
+        const char *at = strstr(buffer_cstr(&b), lag);
+        long long have = at ? strtoll(at + strlen(lag), NULL, 10) : -1;
+        buffer_release(&b);
+        if (have == 0)
+            return;
+        if (clock_monotonic_ms() > deadline)
+            fail_msg("the lag stays at %lld", have);
+        clock_sleep_ms(20);
+    }
 }
 
 void assert_exactly_once(struct node *const *nodes, size_t nodes_count, const char *prefix, size_t n)

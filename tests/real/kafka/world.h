@@ -45,11 +45,19 @@ void kafka_sh(const char *command, const char *args);
 /* Stops the broker and starts it, with what it has, on its other port, where the tests find it from then on.
  */
 void kafka_move(void);
+/* Kills the broker, and starts one of another cluster at its address, with nothing in it. */
+void kafka_replace(void);
+/* Another cluster of two brokers, which the tests use from then on; the one before is killed. Once. */
+void kafka_two_brokers(void);
+/* The broker that leads a partition, 0 for none. */
+int leader_of(const char *topic, int partition);
 /* A signal for the broker's process. */
 void broker_signal(int signal);
 /* Offset and metadata committed in the group; -1001 for none. */
 int64_t committed(const char *group, const char *topic, int partition, char *metadata, size_t size);
 
+/* Until varve_kafka_lag of partition 0 is 0; fails the test if it doesn't come to that. */
+void node_wait_no_lag(struct node *n, const char *topic);
 void node_open(struct node *n, const char *name);
 void node_start(struct node *n, const struct node_options *options);
 /* Commits, acknowledges, stops; returns how long that took, ms. */
@@ -66,7 +74,7 @@ bool node_wait_assigned(struct node *n, int count, int64_t timeout_ms);
 /* Over all nodes, each of PREFIX0 .. PREFIX(n-1) exactly once. */
 void assert_exactly_once(struct node *const *nodes, size_t nodes_count, const char *prefix, size_t n);
 
-extern const struct CMUnitTest group_traps[], record_traps[], position_traps[];
-extern const size_t group_traps_count, record_traps_count, position_traps_count;
+extern const struct CMUnitTest group_traps[], record_traps[], position_traps[], cluster_traps[];
+extern const size_t group_traps_count, record_traps_count, position_traps_count, cluster_traps_count;
 
 #endif
