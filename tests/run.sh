@@ -136,6 +136,10 @@ step soak          quick release+dev 900 "two nodes for 3 minutes while everythi
                                                      @PYTHON@ tests/real/soak/main.py --build @BUILD@ --fault-build @ROOT@/dev --minutes 3
 step soak-long     full  release+dev 5400 "the same for an hour" \
                                                      @PYTHON@ tests/real/soak/main.py --build @BUILD@ --fault-build @ROOT@/dev --minutes 60
+step soak-proof-position full dev 1200 "a soaked Varve that records positions a message too far is found" \
+                                                     @PYTHON@ tests/real/soak/main.py --build @BUILD@ --fault-build @BUILD@ --minutes 3 --wrong commit_position_ahead
+step soak-proof-ring full dev    1200 "and one that stores twice what the MQTT broker sends again" \
+                                                     @PYTHON@ tests/real/soak/main.py --build @BUILD@ --fault-build @BUILD@ --minutes 3 --wrong mqtt_no_ring
 step bad-input     quick release 600  "bad input of every kind costs itself only"  @PYTHON@ tests/real/bad_input.py --build @BUILD@
 step bad-input-asan full asan    1200 "the same under ASan"     @PYTHON@ tests/real/bad_input.py --build @BUILD@
 step mqtt          quick dev     300  "the MQTT sink against a real mosquitto"       bash tests/real/mqtt/traps.sh @BUILD@

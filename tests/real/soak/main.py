@@ -2,6 +2,7 @@
 """The soak: two Varve nodes of one group take in Kafka and MQTT for as long as wanted, while everything breaks and heals at random.
 
     tests/soak --minutes N [--build DIR] [--fault-build DIR] [--seed N] [--rate SAMPLES-A-SECOND] [--keep DIR]
+               [--wrong SWITCH]
 
 Rows that are unique by series, time and value go through two real Kafka brokers and a real mosquitto, and a proxy. Meanwhile, several at a time:
 Varve is killed, at random moments, at named fault points, and while it recovers; it's frozen, its disk is full, its clock is stepped, it leaves
@@ -25,10 +26,11 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 import workload
 from harness import report as reports
-from harness.scope import REPO, Scope
+from harness.scope import REPO, ProgramFailed, Scope
 from harness.small_disk import enter_namespace
 from soak import verdict
 from soak.observer import INTEREST, WATCHED, LagWatch, Observer
+from soak.rows import SOURCES
 from soak.schedule import SHARES, Schedule
 from soak.world import World
 
@@ -84,6 +86,7 @@ def soak(report, options, scope, chance):
         for name in WATCHED:
             report.same(int(sum(o.totals[name] for o in observers)), 0, name)
         summary(report, world, schedule, observers, lag, seconds, result, apart, by_node, options.seed)
+        return result
     except BaseException:
         scope.failed = True
         raise
@@ -92,10 +95,22 @@ def soak(report, options, scope, chance):
             keep(world, options.keep)
 
 
+def find_wrong(report, options, scope, chance):
+    """The same with a Varve that is wrong in one way."""
+    inner = reports.Report()
+    try:
+        result = soak(inner, options, scope, chance)
+    except ProgramFailed as e:
+        report.check(False, 'a Varve with %s soaks to the end' % options.wrong, e)
+        return
+    report.check(result and any(m or e for _, m, e in result.values()), 'a Varve with %s is found: %s' %
+                 (options.wrong, ', '.join('%s missing %d, extra %d' % (SOURCES[s], m, e) for s, (_, m, e) in result.items())))
+
+
 def main(report, options):
     report.say('seed %d, %g minutes, %d samples a second' % (options.seed, options.minutes, options.rate))
     with Scope('soak', keep_logs_in=options.build) as scope:
-        soak(report, options, scope, random.Random(options.seed))
+        (find_wrong if options.wrong else soak)(report, options, scope, random.Random(options.seed))
         scope.failed = report.failed > 0
 
 
@@ -106,7 +121,8 @@ if __name__ == '__main__':
     parser.add_argument('--fault-build', default=os.path.join(REPO, 'build', 'dev'), help='a build with fault points (default: build/dev)')
     parser.add_argument('--seed', type=int, default=random.SystemRandom().randrange(1 << 31))
     parser.add_argument('--rate', type=int, default=2000, help='samples a second (default 2000)')
-    parser.add_argument('--keep')
+    parser.add_argument('--keep', metavar='DIR', help='where both stores go if something is wrong')
+    parser.add_argument('--wrong', metavar='SWITCH', help='of the build with fault points, with a FAULT_SWITCH on: passes if the soak finds what is wrong')
     arguments = parser.parse_args()
     enter_namespace()
     reports.run('soak', lambda r: main(r, arguments))

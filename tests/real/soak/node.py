@@ -34,6 +34,9 @@ class Node:
         for v in (self.plain, self.faulty):
             v.env = {'LD_PRELOAD': world.clock_library, 'VARVE_TEST_CLOCK': self.clock_path}
             v.http.timeout = 5
+        if options.wrong:                       # all starts are of the build that can be wrong
+            self.plain = self.faulty
+            self.faulty.env['VARVE_FAULT_SWITCH'] = options.wrong
         self.varve = self.plain
         self.peak_mib = 0.0
 
@@ -71,7 +74,7 @@ class Node:
     def output(self):
         """All that this node has said, in all of its starts."""
         text = ''
-        for v in (self.plain, self.faulty):
+        for v in {self.plain, self.faulty}:
             path = v.scope.path(v.name + '.log')
             if os.path.exists(path):
                 with open(path, 'rb') as f:
