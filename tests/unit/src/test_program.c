@@ -395,6 +395,37 @@ static void test_offsets(void **state)
     expect_run(f, ARGUMENTS("offsets", "show", s, "--json"), 0, f->out, "[]\n");
 }
 
+#define SPOOL "00112233445566778899aabbccddeeff"
+
+static void test_offsets_of_a_spool_and_of_rejects(void **state)
+{
+    static const char *const keys[] = {"field/mqtt/" SPOOL, "field/rejects", "rejects/topic/varve-rejects"};
+    struct fixture *f = *state;
+    const char *s = f->store;
+    struct storage_options options = {.path = s};
+    struct storage *st;
+    struct storage_position p = {.next = 100};
+    assert_int_equal(storage_open(&st, &options, NULL), 0);
+    for (size_t i = 0; i < 3; i++)
+        storage_set_position(st, keys[i], (uint32_t)strlen(keys[i]), &p);
+    assert_int_equal(storage_close(st, NULL), 0);
+    expect_run(f, ARGUMENTS("offsets", "show", s), 0, f->out,
+               "field: mqtt spool " SPOOL " at message 100\n"
+               "field: rejects replayed up to byte 100\n"
+               "rejects sent to kafka topic varve-rejects up to byte 100\n");
+    expect_run(f, ARGUMENTS("inspect", s), 0, f->out, "sent to kafka topic varve-rejects up to byte 100");
+    expect_run(f, ARGUMENTS("offsets", "reset", s, "--sink", "field", "--to", "earliest"), 2, f->err,
+               "give a message's number");
+    expect_run(f, ARGUMENTS("offsets", "reset", s, "--sink", "field", "--to", "40", "--execute"), 0, f->out,
+               "at message 100 -> message 40\n1 position(s) changed");
+    expect_run(
+        f, ARGUMENTS("offsets", "reset", s, "--rejects", "--topic", "varve-rejects", "--forget", "--execute"),
+        0, f->out, "up to byte 100 -> forgotten\n1 position(s) changed");
+    expect_run(f, ARGUMENTS("offsets", "reset", s, "--spool", SPOOL, "--forget", "--execute"), 0, f->out,
+               "at message 40 -> forgotten\n1 position(s) changed");
+    expect_run(f, ARGUMENTS("offsets", "show", s), 0, f->out, "field: rejects replayed up to byte 100\n");
+}
+
 static void test_offsets_of_a_running_and_a_killed_store(void **state)
 {
     struct fixture *f = *state;
@@ -430,6 +461,7 @@ int main(void)
         PROGRAM_TEST(test_one_process_a_store),
         PROGRAM_TEST(test_killed),
         PROGRAM_TEST(test_offsets),
+        PROGRAM_TEST(test_offsets_of_a_spool_and_of_rejects),
         PROGRAM_TEST(test_offsets_of_a_running_and_a_killed_store),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

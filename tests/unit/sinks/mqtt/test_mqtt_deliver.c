@@ -226,6 +226,73 @@ static void test_another_spool_of_that_id(void **state)
     assert_true(stats.first_lsn > 1);
 }
 
+/* `varve offsets reset` leaves a number without a mark, or nothing at all. */
+static void begin_at(struct world *w, uint64_t next)
+{
+    struct spool_options options = {.path = w->dir, .max_bytes = SPOOL_BYTES};
+    struct intake *in = &w->catcher.intake;
+    struct sink_position p = {.next = next};
+    struct spool *spool;
+    char key[64];
+    assert_int_equal(spool_open(&spool, &options, NULL), 0);
+    int len = snprintf(key, sizeof key, "edge/mqtt/%s", spool_id(spool));
+    spool_close(spool);
+    in->ops->set_position(in, key, (uint32_t)len, &p);
+    batch_catcher_commit(&w->catcher);
+    start(w);
+}
+
+static void assert_rows(struct world *w, size_t count, const char *first)
+{
+    (void)batch_catcher_wait(&w->catcher, count, 10000);
+    clock_sleep_ms(200);
+    assert_int_equal(batch_catcher_count(&w->catcher), count);
+    assert_string_equal(w->catcher.rows[0].key, first);
+}
+
+static void test_an_operator_sets_the_position(void **state)
+{
+    struct world *w = *state;
+    begin_at(w, 401);
+    assert_rows(w, MESSAGES - 400, "m400");
+}
+
+/* Beyond what the spool holds: what comes is numbered from there on. */
+static void test_an_operator_skips_the_spool(void **state)
+{
+    struct world *w = *state;
+    struct spool_record r = {.arrival_ms = 1,
+                             .packet_id = 1,
+                             .qos = 1,
+                             .topic = span_of("a/x", 3),
+                             .payload = span_of("later", 5)};
+    uint64_t lsn;
+    begin_at(w, 100000);
+    clock_sleep_ms(200);
+    assert_int_equal(batch_catcher_count(&w->catcher), 0);
+    assert_int_equal(spool_append(mqtt_sink_of(w->sink)->spool, &r, false, &lsn), 0);
+    assert_int_equal(lsn, 100000);
+    assert_rows(w, 1, "later");
+}
+
+/* Back to messages that were trimmed away: that's said, and the first one there is comes next. */
+static void test_an_operator_goes_back_too_far(void **state)
+{
+    struct world *w = *state;
+    struct spool_options options = {.path = w->dir, .max_bytes = SPOOL_BYTES};
+    struct spool_stats stats;
+    struct spool *spool;
+    char first[16];
+    assert_int_equal(spool_open(&spool, &options, NULL), 0);
+    spool_trim(spool, 450);
+    spool_get_stats(spool, &stats);
+    spool_close(spool);
+    assert_true(stats.first_lsn > 10 && stats.first_lsn <= 450);
+    begin_at(w, 10);
+    (void)snprintf(first, sizeof first, "m%u", (unsigned)stats.first_lsn - 1);
+    assert_rows(w, MESSAGES - (stats.first_lsn - 1), first);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -233,6 +300,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_discarded_rows_are_read_again_at_rest, setup, teardown),
         cmocka_unit_test_setup_teardown(test_discarded_before_the_first_commit, setup, teardown),
         cmocka_unit_test_setup_teardown(test_another_spool_of_that_id, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_an_operator_sets_the_position, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_an_operator_skips_the_spool, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_an_operator_goes_back_too_far, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_cut_message_is_rejected, setup, teardown)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
