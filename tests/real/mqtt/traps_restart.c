@@ -156,6 +156,61 @@ static void trap_connection_cut_in_the_stream(void **state)
     node_close(&n);
 }
 
+static size_t count_seen(struct node *n, unsigned *seen, size_t count)
+{
+    size_t fresh = 0;
+    node_commit(n);
+    mutex_lock(&n->catcher.lock);
+    for (size_t i = 0; i < n->catcher.rows_count; i++) {
+        size_t number = strtoul(n->catcher.rows[i].key + 1, NULL, 10);
+        fresh += number < count && seen[number]++ == 0;
+    }
+    mutex_unlock(&n->catcher.lock);
+    return fresh;
+}
+
+/* Two members of a shared subscription, whose connections are cut while PUBACKs are held: what one had may go
+ * to the other, or come again to it. Nothing is missing; what is there twice is the broker's affair. */
+static void trap_members_of_a_shared_subscription(void **state)
+{
+    (void)state;
+    static unsigned seen[6000];
+    const size_t count = sizeof seen / sizeof *seen;
+    struct node a, b;
+    const char *name = unique("members");
+    char filter[128], topic[128];
+    snprintf(filter, sizeof filter, "$share/group/%s/+", name);
+    snprintf(topic, sizeof topic, "%s/x", name);
+    struct node *const nodes[] = {&a, &b};
+    for (size_t i = 0; i < 2; i++) {
+        node_open(nodes[i], unique("member"), 1);
+        node_subscribe(nodes[i], 0, filter, 1);
+        nodes[i]->options.receive_maximum = 100;
+        atomic_store(&nodes[i]->fs.sync_ms, 20);
+        node_connect(nodes[i]);
+    }
+    for (size_t i = 0; i < 3; i++) {
+        publish(topic, 1, "m", i * 2000, (i + 1) * 2000, 50);
+        cut_connections();
+        assert_true(node_wait_metric(&a, "varve_mqtt_connects_total", i + 2, 30000));
+        assert_true(node_wait_metric(&b, "varve_mqtt_connects_total", i + 2, 30000));
+    }
+    size_t found = 0, rows = 0;
+    for (int i = 0; i < 300 && found < count; i++) {
+        clock_sleep_ms(100);
+        memset(seen, 0, sizeof seen);
+        found = count_seen(&a, seen, count) + count_seen(&b, seen, count);
+    }
+    rows = batch_catcher_count(&a.catcher) + batch_catcher_count(&b.catcher);
+    print_message("shared: %zu and %zu messages, %zu of them twice\n", batch_catcher_count(&a.catcher),
+                  batch_catcher_count(&b.catcher), rows - found);
+    assert_int_equal(found, count);
+    assert_true(batch_catcher_count(&a.catcher) > count / 10);
+    assert_true(batch_catcher_count(&b.catcher) > count / 10);
+    node_close(&a);
+    node_close(&b);
+}
+
 /* One message to either broker. */
 static void publish_at(const char *port_variable, const char *topic, const char *payload)
 {
@@ -295,6 +350,7 @@ const struct CMUnitTest restart_traps[] = {
     cmocka_unit_test(trap_broker_restart_without_session),
     cmocka_unit_test(trap_broker_that_brings_back),
     cmocka_unit_test(trap_connection_cut_in_the_stream),
+    cmocka_unit_test(trap_members_of_a_shared_subscription),
     cmocka_unit_test(trap_puback_of_a_lost_connection),
     cmocka_unit_test(trap_one_client_id_at_two_brokers),
     cmocka_unit_test(trap_back_off),

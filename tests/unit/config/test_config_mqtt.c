@@ -161,7 +161,7 @@ static void test_all_keys(void **state)
     config_describe(cfg, &text);
     const char *shown = buffer_cstr(&text);
     assert_non_null(strstr(shown, "sink e: mqtt"));
-    assert_non_null(strstr(shown, "at least once"));
+    assert_non_null(strstr(shown, "1: shared, so at least once at best"));
     assert_non_null(strstr(shown, "plant = $1"));
     assert_non_null(strstr(shown, "$.a as b"));
     assert_null(strstr(shown, "secret"));
