@@ -11,6 +11,7 @@ the rows produced, as `varve export` and a stock server count them.
 --proof: the same finds builds that are wrong in one way (kill_proof.py).
 """
 import argparse
+import json
 import os
 import random
 import sys
@@ -27,6 +28,7 @@ from harness.numbered import PARTITIONS, Judgement, Stream, stock_export
 from harness.scope import ProgramFailed, Scope, wait_until
 from harness.stock import Stock
 from harness.varve import Varve, has_fault_points, sink
+from harness.varve import positions as positions_in
 
 TOPIC, GROUP = 'stream', 'varve-stream'
 # What a commit passes, in this order. Each is one kill of a round, maybe after it was frozen there.
@@ -57,7 +59,7 @@ class Run:
         if r.returncode != 0:
             self.report.check(False, what + ': varve inspect reads the killed store', r.stderr.decode('utf-8', 'replace'))
             return
-        positions = self.varve.positions(TOPIC, directory)
+        positions = positions_in(json.loads(r.stdout), TOPIC)
         later = self.kafka.committed(GROUP, TOPIC)      # what was still under way at the kill
         ahead = {p: (o, positions.get(p)) for c in (committed, later) for p, o in c.items() if o > 0 and o > positions.get(p, 0)}
         self.report.check(not ahead, '%s: committed offsets %s are not ahead of positions %s' % (what, later, positions), ahead)
