@@ -17,11 +17,13 @@
 #include "src/http_request.h"
 
 enum {
-    CONNECTIONS_MAX = 64,
+    CONNECTIONS_MAX = HTTP_CONNECTIONS_KEPT + 64, /* of an address; the room is for those that are ending */
     HEADERS_BYTES_MAX = 64 * 1024,
     BODY_BYTES_MAX = 1024 * 1024,
+    BODY_BYTES_DROPPED_MAX = 16 * 1024 * 1024, /* of one that is too large: read, so that the reply arrives */
     ARGUMENTS_MAX = 1024,
     IDLE_SECONDS_MAX = 60,
+    TOO_LARGE = 413,         /* its name differs between versions of the library */
     DRAIN_TIMEOUT_MS = 1000, /* at the stop, for replies under way */
 };
 
@@ -42,6 +44,16 @@ struct http_streams *http_streams_of(struct http *h)
     return &h->streams;
 }
 
+struct http_connections *http_connections_of(struct http *h)
+{
+    return &h->connections;
+}
+
+void http_get_stats(const struct http_request *req, struct http_connection_stats *ret)
+{
+    http_connections_get_stats(&req->server->connections, ret);
+}
+
 uint16_t http_port(const struct http *h, size_t index)
 {
     return h->ports[index];
@@ -51,8 +63,10 @@ uint16_t http_port(const struct http *h, size_t index)
 
 static void append_argument(struct http_request *req, const char *name, const char *value, size_t len)
 {
-    if (req->arguments_count >= ARGUMENTS_MAX)
+    if (req->arguments_count >= ARGUMENTS_MAX) {
+        req->has_too_many_arguments = true;
         return;
+    }
     GROW(req->arguments, req->arguments_count, req->arguments_capacity);
     req->arguments[req->arguments_count++] =
         (struct http_argument){.name = xstrdup(name), .value = len ? xstrndup(value, len) : xstrdup("")};
@@ -158,26 +172,39 @@ static bool may_change(struct http_request *req)
     return false;
 }
 
+static const struct http_route *find_route(const struct http *h, const char *path)
+{
+    for (size_t i = 0; i < h->routes_count; i++) {
+        if (strcmp(h->routes[i].path, path) == 0)
+            return &h->routes[i];
+    }
+    return NULL;
+}
+
 static void dispatch(struct http_request *req, const char *path)
 {
-    const struct http *h = req->server;
-    for (size_t i = 0; i < h->routes_count; i++) {
-        const struct http_route *route = &h->routes[i];
-        if (strcmp(route->path, path) != 0)
-            continue;
-        if (!(route->methods & req->method)) {
-            http_reply_with_header(req, MHD_HTTP_METHOD_NOT_ALLOWED, MHD_HTTP_HEADER_ALLOW,
-                                   route->methods & HTTP_POST
-                                       ? (route->methods & HTTP_HEAD ? "GET, HEAD, POST" : "GET, POST")
-                                       : "GET, HEAD",
-                                   "%s doesn't take this method", path);
-            return;
-        }
-        if (!route->changes_state || may_change(req))
-            route->handle(h->context, req);
-        return;
-    }
-    http_reply_error(req, MHD_HTTP_NOT_FOUND, "unknown path %.200s", path);
+    struct http *h = req->server;
+    const struct http_route *route = find_route(h, path);
+    if (!http_connections_begin(&h->connections, req->state, route && route->is_vital))
+        http_reply_with_header(req, MHD_HTTP_SERVICE_UNAVAILABLE, MHD_HTTP_HEADER_RETRY_AFTER, "1",
+                               "%d requests are at work, which is the limit; try again", HTTP_REQUESTS_MAX);
+    else if (req->is_too_large)
+        http_reply_error(req, TOO_LARGE, "a body may have %d bytes", BODY_BYTES_MAX);
+    else if (req->has_too_many_arguments)
+        http_reply_error(req, MHD_HTTP_BAD_REQUEST, "a request may have %d arguments", ARGUMENTS_MAX);
+    else if (!route)
+        http_reply_error(req, MHD_HTTP_NOT_FOUND, "unknown path %.200s", path);
+    else if (!(route->methods & req->method))
+        http_reply_with_header(req, MHD_HTTP_METHOD_NOT_ALLOWED, MHD_HTTP_HEADER_ALLOW,
+                               route->methods & HTTP_POST
+                                   ? (route->methods & HTTP_HEAD ? "GET, HEAD, POST" : "GET, POST")
+                                   : "GET, HEAD",
+                               "%s doesn't take this method", path);
+    else if (!route->changes_state || may_change(req))
+        route->handle(h->context, req);
+    if (!req->is_replied)
+        http_reply_error(req, MHD_HTTP_INTERNAL_SERVER_ERROR, "no reply");
+    http_connections_set(&h->connections, req->state, HTTP_CONNECTION_SENDING);
 }
 
 static unsigned parse_method(const char *method)
@@ -191,10 +218,50 @@ static unsigned parse_method(const char *method)
     return 0;
 }
 
-static bool announces_too_much(const struct http_request *req)
+/* 0 if it's chunked. */
+static unsigned long long announced_size(const struct http_request *req)
 {
     const char *length = header(req, MHD_HTTP_HEADER_CONTENT_LENGTH);
-    return length && strtoull(length, NULL, 10) > BODY_BYTES_MAX;
+    return length ? strtoull(length, NULL, 10) : 0;
+}
+
+static struct http_connection *state_of(struct MHD_Connection *connection)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    return info ? info->socket_context : NULL;
+}
+
+/* The headers are there. */
+static enum MHD_Result begin_request(struct http *h, struct MHD_Connection *connection, const char *method,
+                                     struct http_request **ret)
+{
+    struct http_request *req = *ret = xcalloc(1, sizeof *req);
+    *req = (struct http_request){
+        .server = h, .connection = connection, .state = state_of(connection), .method = parse_method(method)};
+    http_connections_set(&h->connections, req->state, HTTP_CONNECTION_RECEIVING);
+    (void)MHD_get_connection_values(connection, MHD_GET_ARGUMENT_KIND, on_query_argument, req);
+    unsigned long long size = announced_size(req);
+    if (size > BODY_BYTES_DROPPED_MAX || (size > BODY_BYTES_MAX && header(req, MHD_HTTP_HEADER_EXPECT))) {
+        http_reply_error(req, TOO_LARGE, "a body may have %d bytes", BODY_BYTES_MAX);
+        http_connections_set(&h->connections, req->state, HTTP_CONNECTION_SENDING);
+        return req->result;
+    }
+    const char *type = header(req, MHD_HTTP_HEADER_CONTENT_TYPE);
+    const char *form = MHD_HTTP_POST_ENCODING_FORM_URLENCODED;
+    /* A body that isn't a form is read and ignored. */
+    req->is_form = req->method == HTTP_POST && type && strncasecmp(type, form, strlen(form)) == 0;
+    return MHD_YES;
+}
+
+static enum MHD_Result take_body(struct http_request *req, const char *data, size_t size)
+{
+    req->body_size += size;
+    req->is_too_large = req->body_size > BODY_BYTES_MAX;
+    if (req->is_form && !req->is_too_large)
+        buffer_append(&req->body, data, size);
+    /* No reply can be sent before the end, which may be far away: hang up then. */
+    return req->body_size > BODY_BYTES_DROPPED_MAX ? MHD_NO : MHD_YES;
 }
 
 static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, const char *url,
@@ -203,59 +270,47 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, 
 {
     (void)version;
     struct http_request *req = *request_context;
-    if (!req) { /* headers are there */
-        req = xcalloc(1, sizeof *req);
+    if (!req) {
+        enum MHD_Result result = begin_request(arg, connection, method, &req);
         *request_context = req;
-        *req = (struct http_request){.server = arg, .connection = connection, .method = parse_method(method)};
-        (void)MHD_get_connection_values(connection, MHD_GET_ARGUMENT_KIND, on_query_argument, req);
-        if (announces_too_much(req)) {
-            http_reply_error(req, 413, "a body may have %d bytes", BODY_BYTES_MAX);
-            return req->result;
-        }
-        const char *type = header(req, MHD_HTTP_HEADER_CONTENT_TYPE);
-        const char *form = MHD_HTTP_POST_ENCODING_FORM_URLENCODED;
-        /* A body that isn't a form is read and ignored. */
-        req->is_form = req->method == HTTP_POST && type && strncasecmp(type, form, strlen(form)) == 0;
-        return MHD_YES;
+        return result;
     }
     if (*upload_size) {
-        req->body_size += *upload_size;
-        if (req->body_size > BODY_BYTES_MAX)
-            return MHD_NO; /* chunked, and longer than it may be: no reply can be sent here, so hang up */
-        if (req->is_form)
-            buffer_append(&req->body, upload_data, *upload_size);
+        enum MHD_Result result = take_body(req, upload_data, *upload_size);
         *upload_size = 0;
-        return MHD_YES;
+        return result;
     }
-    take_form(req);
+    if (!req->is_too_large)
+        take_form(req);
     dispatch(req, url);
-    if (!req->is_replied)
-        http_reply_error(req, MHD_HTTP_INTERNAL_SERVER_ERROR, "no reply");
     return req->result;
 }
 
 static void on_completed(void *arg, struct MHD_Connection *connection, void **request_context,
                          enum MHD_RequestTerminationCode why)
 {
-    (void)arg, (void)connection, (void)why;
-    if (*request_context)
-        free_request(*request_context);
+    (void)connection, (void)why;
+    struct http *h = arg;
+    struct http_request *req = *request_context;
+    if (req) {
+        http_connections_set(&h->connections, req->state, HTTP_CONNECTION_IDLE);
+        free_request(req);
+    }
     *request_context = NULL;
 }
 
 static void on_connection(void *arg, struct MHD_Connection *connection, void **socket_context,
                           enum MHD_ConnectionNotificationCode code)
 {
-    (void)socket_context;
     struct http *h = arg;
-    const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-    if (!info)
-        return;
-    if (code == MHD_CONNECTION_NOTIFY_STARTED)
-        http_connections_add(&h->connections, info->connect_fd);
-    else
-        http_connections_remove(&h->connections, info->connect_fd);
+    if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+        const union MHD_ConnectionInfo *info =
+            MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+        *socket_context = http_connections_add(&h->connections, info->connect_fd);
+    } else {
+        http_connections_remove(&h->connections, *socket_context);
+        *socket_context = NULL;
+    }
 }
 
 __attribute__((format(printf, 2, 0))) static void on_library_log(void *arg, const char *format, va_list args)
@@ -314,7 +369,7 @@ static int start_daemon(struct http *h, const struct http_address *address, stru
     struct MHD_OptionItem options[] = {
         {MHD_OPTION_EXTERNAL_LOGGER, (intptr_t)on_library_log, NULL},
         {MHD_OPTION_LISTEN_SOCKET, fd, NULL},
-        {MHD_OPTION_NOTIFY_COMPLETED, (intptr_t)on_completed, NULL},
+        {MHD_OPTION_NOTIFY_COMPLETED, (intptr_t)on_completed, h},
         {MHD_OPTION_NOTIFY_CONNECTION, (intptr_t)on_connection, h},
         {MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_MAX, NULL},
         {MHD_OPTION_CONNECTION_MEMORY_LIMIT, HEADERS_BYTES_MAX, NULL},
@@ -346,7 +401,7 @@ int http_start(struct http **ret, const struct http_options *options, struct err
     h->daemons = xcalloc(options->listen_count, sizeof(struct MHD_Daemon *));
     h->ports = xcalloc(options->listen_count, sizeof *h->ports);
     http_streams_init(&h->streams);
-    http_connections_init(&h->connections);
+    http_connections_init(&h->connections, &options->limits);
     for (size_t i = 0; i < options->listen_count; i++) {
         int r = start_daemon(h, &options->listen[i], reterr);
         if (r < 0) {

@@ -1,7 +1,9 @@
 /*
- * The HTTP server: libmicrohttpd, a thread a connection (bounded), so that no request waits for another's
- * slow reader. Bounded too: the size of headers and of form bodies, the time a connection may be idle,
- * streams at work.
+ * The HTTP server: libmicrohttpd, a thread a connection, so that no request waits for another's slow reader.
+ * Bounded, and beyond it refused with a reason: the size of a URL (414), of headers (431), of bodies (413),
+ * the number of arguments (400), requests and streams at work (503), the time that a request takes to arrive
+ * (408). Who doesn't take an answer is cut off, and so is who has been idle for the longest time when
+ * connections become too many (http_connections.h). Routes marked vital are answered in any case.
  *
  * Handlers run on a connection's thread and end in exactly one http_reply... call.
  */
@@ -13,6 +15,7 @@
 #include <stdint.h>
 
 #include "src/base/error.h"
+#include "src/http_connections.h"
 #include "src/http_stream.h"
 
 struct http;
@@ -24,6 +27,7 @@ struct http_route {
     const char *path;
     unsigned methods;
     bool changes_state; /* checked by http_may_change (http_access.h) */
+    bool is_vital;      /* answered also when too many requests are at work */
     void (*handle)(void *context, struct http_request *req);
 };
 
@@ -40,6 +44,7 @@ struct http_options {
     const struct http_route *routes; /* must outlive the server */
     size_t routes_count;
     void *context; /* of handlers */
+    struct http_limits limits;
 };
 
 /* Listens on all addresses, or on none and fails, naming the address. */
@@ -50,6 +55,8 @@ void http_stop(struct http *h);
 uint16_t http_port(const struct http *h, size_t index);
 
 /* --- for handlers --- */
+
+void http_get_stats(const struct http_request *req, struct http_connection_stats *ret);
 
 /* An argument of the query or of a form body; NULL if it's absent. Lives as long as the request. */
 const char *http_arg(const struct http_request *req, const char *name);

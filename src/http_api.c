@@ -5,6 +5,7 @@
 
 #include "src/base/alloc.h"
 #include "src/base/clock.h"
+#include "src/exposition.h"
 #include "src/http_snapshot.h"
 #include "src/time_arg.h"
 
@@ -13,6 +14,9 @@
 #define DELETE_TIMEOUT_MS      INT64_C(50000)
 /* A stock server looks at the last 5 minutes for series when no start is given. */
 #define SERIES_DEFAULT_RANGE_MS INT64_C(300000)
+
+/* A request that names more selectors by hand is a mistake; each is held against each series. */
+enum { MATCHES_MAX = 256 };
 
 enum {
     HTTP_OK = 200,
@@ -44,11 +48,33 @@ static void on_ready(void *context, struct http_request *req)
         reply_text(req, HTTP_UNAVAILABLE, why);
 }
 
+static void append_own_metrics(const struct http_request *req, struct buffer *dst)
+{
+    static const struct metric_description descriptions[] = {
+        {"varve_http_connections", METRIC_GAUGE, "Open connections of the HTTP server"},
+        {"varve_http_requests_refused_total", METRIC_COUNTER, "Requests refused as too many were at work"},
+        {"varve_http_connections_ended_total", METRIC_COUNTER,
+         "Connections ended: a request that didn't arrive, an answer that wasn't taken, room for newer ones"},
+    };
+    static const char ended[] = "varve_http_connections_ended_total";
+    struct exposition x = {.descriptions = descriptions, .descriptions_count = 3};
+    struct http_connection_stats stats;
+    http_get_stats(req, &stats);
+    exposition_add(&x, "varve_http_connections", (double)stats.open, NULL);
+    exposition_add(&x, "varve_http_requests_refused_total", (double)stats.refused, NULL);
+    exposition_add(&x, ended, (double)stats.slow_requests, METRIC_LABELS("reason", "slow_request"));
+    exposition_add(&x, ended, (double)stats.slow_answers, METRIC_LABELS("reason", "slow_answer"));
+    exposition_add(&x, ended, (double)stats.made_room, METRIC_LABELS("reason", "made_room"));
+    exposition_write(&x, dst);
+    exposition_release(&x);
+}
+
 static void on_metrics(void *context, struct http_request *req)
 {
     const struct http_api *api = context;
     struct buffer text = {0};
     api->metrics(api->context, &text);
+    append_own_metrics(req, &text);
     http_reply(req, HTTP_OK, "text/plain; version=0.0.4; charset=utf-8", text.data, text.len);
     buffer_release(&text);
 }
@@ -125,7 +151,7 @@ static int get_times(struct query *q, const struct http_request *req, struct err
     return r;
 }
 
-static size_t add_matches(struct query *q, const struct http_request *req, const char *name)
+static void add_matches_of(struct query *q, const struct http_request *req, const char *name)
 {
     size_t count = http_args(req, name, NULL, 0);
     const char **values = xcalloc(count + 1, sizeof *values);
@@ -133,7 +159,18 @@ static size_t add_matches(struct query *q, const struct http_request *req, const
     for (size_t i = 0; i < count; i++)
         query_add_match(q, values[i]);
     free(values);
-    return count;
+}
+
+static int add_matches(struct query *q, const struct http_request *req, struct error *reterr)
+{
+    add_matches_of(q, req, "match[]");
+    add_matches_of(q, req, "match");
+    if (!q->matches_count)
+        return error_set(reterr, ERR_INVALID, "missing `match[]` arg");
+    if (q->matches_count > MATCHES_MAX)
+        return error_set(reterr, ERR_INVALID, "%zu selectors, and a request may have %d", q->matches_count,
+                         MATCHES_MAX);
+    return 0;
 }
 
 static uint64_t get_count(const struct http_request *req, const char *name)
@@ -149,8 +186,8 @@ static void answer_query(const struct http_api *api, struct http_request *req, e
     struct query q = {.kind = kind};
     struct error error;
     int r = get_times(&q, req, &error);
-    if (r == 0 && add_matches(&q, req, "match[]") + add_matches(&q, req, "match") == 0)
-        r = error_set(&error, ERR_INVALID, "missing `match[]` arg");
+    if (r == 0)
+        r = add_matches(&q, req, &error);
     if (r < 0) {
         query_release(&q);
         http_reply_error(req, invalid_status, "%s", error.message);
@@ -189,9 +226,9 @@ static void on_delete_series(void *context, struct http_request *req)
     if (http_arg(req, "start") || http_arg(req, "end"))
         r = error_set(&error, ERR_INVALID,
                       "series are deleted as a whole: start and end aren't taken (as in a stock server)");
-    else if (add_matches(&q, req, "match[]") + add_matches(&q, req, "match") == 0)
-        r = error_set(&error, ERR_INVALID, "missing `match[]` arg");
     else
+        r = add_matches(&q, req, &error);
+    if (r == 0)
         r = api->delete_series(api->context, &q, DELETE_TIMEOUT_MS, &error);
     query_release(&q);
     if (r == 0)
@@ -203,18 +240,18 @@ static void on_delete_series(void *context, struct http_request *req)
 }
 
 const struct http_route http_api_routes[] = {
-    {"/health", HTTP_GET | HTTP_HEAD, false, on_health},
-    {"/ready", HTTP_GET | HTTP_HEAD, false, on_ready},
-    {"/metrics", HTTP_GET | HTTP_HEAD, false, on_metrics},
-    {"/internal/force_flush", HTTP_GET | HTTP_POST, true, on_force_flush},
-    {"/api/v1/admin/tsdb/delete_series", HTTP_GET | HTTP_POST, true, on_delete_series},
-    {"/snapshot/create", HTTP_GET | HTTP_POST, true, http_snapshot_create},
-    {"/snapshot/list", HTTP_GET | HTTP_POST, false, http_snapshot_list},
-    {"/snapshot/delete", HTTP_GET | HTTP_POST, true, http_snapshot_delete},
-    {"/snapshot/delete_all", HTTP_GET | HTTP_POST, true, http_snapshot_delete_all},
-    {"/api/v1/admin/tsdb/snapshot", HTTP_GET | HTTP_POST, true, http_snapshot_create_prometheus},
-    {"/internal/force_merge", HTTP_GET | HTTP_POST, true, on_force_merge},
-    {"/api/v1/export", HTTP_GET | HTTP_POST, false, on_export},
-    {"/api/v1/series", HTTP_GET | HTTP_POST, false, on_series},
+    {"/health", HTTP_GET | HTTP_HEAD, false, true, on_health},
+    {"/ready", HTTP_GET | HTTP_HEAD, false, true, on_ready},
+    {"/metrics", HTTP_GET | HTTP_HEAD, false, true, on_metrics},
+    {"/internal/force_flush", HTTP_GET | HTTP_POST, true, false, on_force_flush},
+    {"/api/v1/admin/tsdb/delete_series", HTTP_GET | HTTP_POST, true, false, on_delete_series},
+    {"/snapshot/create", HTTP_GET | HTTP_POST, true, false, http_snapshot_create},
+    {"/snapshot/list", HTTP_GET | HTTP_POST, false, false, http_snapshot_list},
+    {"/snapshot/delete", HTTP_GET | HTTP_POST, true, false, http_snapshot_delete},
+    {"/snapshot/delete_all", HTTP_GET | HTTP_POST, true, false, http_snapshot_delete_all},
+    {"/api/v1/admin/tsdb/snapshot", HTTP_GET | HTTP_POST, true, false, http_snapshot_create_prometheus},
+    {"/internal/force_merge", HTTP_GET | HTTP_POST, true, false, on_force_merge},
+    {"/api/v1/export", HTTP_GET | HTTP_POST, false, false, on_export},
+    {"/api/v1/series", HTTP_GET | HTTP_POST, false, false, on_series},
 };
 const size_t http_api_routes_count = sizeof http_api_routes / sizeof http_api_routes[0];

@@ -70,7 +70,12 @@ void http_reply_with_header(struct http_request *req, unsigned status, const cha
 struct stream_reply {
     struct http_streams *streams;
     struct http_stream *stream;
+    struct http_connections *connections;
+    struct http_connection *connection;
 };
+
+/* How often a client is looked after whose answer isn't there yet. */
+#define LOOK_INTERVAL_MS 500
 
 void http_streams_init(struct http_streams *s)
 {
@@ -134,7 +139,10 @@ static ssize_t read_stream(void *arg, uint64_t pos, char *dst, size_t max)
 {
     (void)pos;
     struct stream_reply *reply = arg;
+    /* What it waits for here isn't the client. */
+    http_connections_set(reply->connections, reply->connection, HTTP_CONNECTION_WORKING);
     ssize_t n = http_stream_read(reply->stream, dst, max);
+    http_connections_set(reply->connections, reply->connection, HTTP_CONNECTION_SENDING);
     return n > 0 ? n : n == 0 ? MHD_CONTENT_READER_END_OF_STREAM : MHD_CONTENT_READER_END_WITH_ERROR;
 }
 
@@ -156,18 +164,26 @@ void http_reply_stream(struct http_request *req, const char *content_type, unsig
                                "%zu queries are at work, which is the limit; try again", STREAMS_MAX);
         return;
     }
-    struct http_stream *stream = http_stream_start(produce, context, free_context);
+    struct http_connections *connections = http_connections_of(req->server);
+    struct http_stream *stream =
+        http_stream_start(produce, context, free_context, connections->limits.search_ms);
     register_stream(streams, stream);
     struct error error;
-    int r = http_stream_wait_first(stream, &error);
+    int r;
+    while ((r = http_stream_wait_first(stream, LOOK_INTERVAL_MS, &error)) == 1) {
+        if (http_connections_is_gone(req->state))
+            http_stream_cancel(stream);
+    }
     if (r < 0) {
+        unsigned status = r == ERR_INVALID     ? invalid_status
+                          : r == ERR_CANCELLED ? MHD_HTTP_SERVICE_UNAVAILABLE
+                                               : MHD_HTTP_INTERNAL_SERVER_ERROR;
         end_stream(streams, stream);
-        http_reply_error(req, r == ERR_INVALID ? invalid_status : MHD_HTTP_INTERNAL_SERVER_ERROR, "%s",
-                         error.message);
+        http_reply_error(req, status, "%s", error.message);
         return;
     }
     struct stream_reply *reply = xmalloc(sizeof *reply);
-    *reply = (struct stream_reply){streams, stream};
+    *reply = (struct stream_reply){streams, stream, connections, req->state};
     struct MHD_Response *response =
         MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, 64 * 1024, read_stream, reply, free_stream_reply);
     (void)MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, content_type);

@@ -8,6 +8,7 @@
 #include "src/base/buffer.h"
 #include "src/base/mutex.h"
 #include "src/http.h"
+#include "src/http_connections.h"
 
 struct http_argument {
     char *name;
@@ -17,8 +18,10 @@ struct http_argument {
 struct http_request {
     struct http *server;
     struct MHD_Connection *connection;
+    struct http_connection *state; /* of the connection */
     unsigned method;
-    bool is_too_large;
+    bool is_too_large; /* the body is, and what is left of it is dropped */
+    bool has_too_many_arguments;
     struct http_argument *arguments;
     size_t arguments_count, arguments_capacity;
     size_t body_size;
@@ -42,6 +45,7 @@ void http_streams_stop(struct http_streams *s);
 void http_streams_destroy(struct http_streams *s);
 
 struct http_streams *http_streams_of(struct http *h);
+struct http_connections *http_connections_of(struct http *h);
 
 /* Sends an empty or given body with an extra header. */
 void http_reply_with_header(struct http_request *req, unsigned status, const char *name, const char *value,

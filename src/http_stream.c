@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "src/base/alloc.h"
+#include "src/base/clock.h"
 #include "src/base/mutex.h"
 #include "src/base/thread.h"
 
@@ -17,6 +18,7 @@ struct http_stream {
     http_produce produce;
     void *context;
     void (*free_context)(void *context);
+    int64_t started_ms, search_ms;
     /* Locked: */
     size_t read_at, filled;
     bool is_started; /* something was written */
@@ -41,7 +43,7 @@ static void run(void *arg)
 }
 
 struct http_stream *http_stream_start(http_produce produce, void *context,
-                                      void (*free_context)(void *context))
+                                      void (*free_context)(void *context), int64_t search_ms)
 {
     struct http_stream *s = xmalloc(sizeof *s);
     memset(s, 0, offsetof(struct http_stream, ring));
@@ -50,6 +52,8 @@ struct http_stream *http_stream_start(http_produce produce, void *context,
     s->produce = produce;
     s->context = context;
     s->free_context = free_context;
+    s->search_ms = search_ms;
+    s->started_ms = clock_monotonic_ms();
     thread_start(&s->thread, "http-stream", run, s);
     return s;
 }
@@ -75,18 +79,28 @@ void http_stream_free(struct http_stream *s)
     free(s);
 }
 
+static int check_wanted(const struct http_stream *s, struct error *reterr)
+{
+    if (s->is_cancelled)
+        return error_set(reterr, ERR_CANCELLED, "the reader of the answer is gone");
+    if (!s->is_started && clock_monotonic_ms() - s->started_ms > s->search_ms)
+        return error_set(
+            reterr, ERR_CANCELLED,
+            "the search took more than %g s: ask for less time, or name a label that equals a value",
+            (double)s->search_ms / 1e3);
+    return 0;
+}
+
 int http_stream_write(struct http_stream *s, const void *data, size_t size, struct error *reterr)
 {
     const uint8_t *src = data;
-    int r = 0;
     mutex_lock(&s->lock);
-    while (size > 0) {
+    int r = check_wanted(s, reterr);
+    while (size > 0 && r == 0) {
         while (s->filled == sizeof s->ring && !s->is_cancelled)
             cond_wait(&s->changed, &s->lock);
-        if (s->is_cancelled) {
-            r = error_set(reterr, ERR_CANCELLED, "the reader of the answer is gone");
+        if ((r = check_wanted(s, reterr)) < 0)
             break;
-        }
         size_t at = (s->read_at + s->filled) % sizeof s->ring;
         size_t n = sizeof s->ring - s->filled;
         if (n > sizeof s->ring - at)
@@ -105,13 +119,16 @@ int http_stream_write(struct http_stream *s, const void *data, size_t size, stru
     return r;
 }
 
-int http_stream_wait_first(struct http_stream *s, struct error *reterr)
+int http_stream_wait_first(struct http_stream *s, int64_t timeout_ms, struct error *reterr)
 {
     int r = 0;
+    int64_t until = clock_monotonic_ms() + timeout_ms, left;
     mutex_lock(&s->lock);
-    while (!s->is_started && !s->has_ended && !s->is_cancelled)
-        cond_wait(&s->changed, &s->lock);
-    if (s->is_cancelled) {
+    while (!s->is_started && !s->has_ended && !s->is_cancelled && (left = until - clock_monotonic_ms()) > 0)
+        (void)cond_wait_ms(&s->changed, &s->lock, left);
+    if (!s->is_started && !s->has_ended && !s->is_cancelled) {
+        r = 1;
+    } else if (s->is_cancelled) {
         r = error_set(reterr, ERR_CANCELLED, "the server is stopping");
     } else if (!s->is_started && s->result < 0) {
         r = s->result;

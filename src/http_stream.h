@@ -20,18 +20,20 @@ typedef int (*http_produce)(void *context, struct http_stream *stream, struct er
 
 #define HTTP_STREAM_BUFFER_BYTES (256 * 1024)
 
-/* Starts the producer. context is given to free_context when the producer has ended. */
+/* Starts the producer, which has search_ms until its first byte. context is given to free_context when it has
+ * ended. */
 struct http_stream *http_stream_start(http_produce produce, void *context,
-                                      void (*free_context)(void *context));
+                                      void (*free_context)(void *context), int64_t search_ms);
 /* Tells the producer to stop, waits for it. */
 void http_stream_free(struct http_stream *s);
 
-/* Producer's thread: blocks while the buffer is full. ERR_CANCELLED when nobody reads any more. */
+/* Producer's thread: blocks while the buffer is full. ERR_CANCELLED when nobody reads any more, and when
+ * nothing was written within search_ms of the start. size 0 asks just that. */
 int http_stream_write(struct http_stream *s, const void *data, size_t size, struct error *reterr);
 
-/* Waits until there's something to read or the producer has ended. 0, or its error if it ended without having
- * written anything. */
-int http_stream_wait_first(struct http_stream *s, struct error *reterr);
+/* Waits until there's something to read or the producer has ended, at most timeout_ms: 1 if it's still to
+ * come. Else 0, or the producer's error if it ended without having written anything. */
+int http_stream_wait_first(struct http_stream *s, int64_t timeout_ms, struct error *reterr);
 
 /* Takes at most max bytes, waiting for the first. 0 at the end; negative if the producer failed or
  * http_stream_cancel was called. */

@@ -124,6 +124,12 @@ void query_selectors_free(struct selector **selectors, size_t count)
     free(selectors);
 }
 
+static int is_wanted(void *arg, struct error *reterr)
+{
+    struct run *run = arg;
+    return run->write(run->context, "", 0, reterr);
+}
+
 int query_run(struct reader *r, const struct query *q, query_write write, void *context, struct error *reterr)
 {
     struct selector **selectors;
@@ -131,7 +137,9 @@ int query_run(struct reader *r, const struct query *q, query_write write, void *
     if (result < 0)
         return result;
     struct run run = {.query = q, .write = write, .context = context};
+    reader_set_check(r, is_wanted, &run);
     result = run_query(&run, r, selectors, reterr);
+    reader_set_check(r, NULL, NULL);
     buffer_release(&run.pending);
     query_selectors_free(selectors, q->matches_count);
     return result;

@@ -32,7 +32,8 @@ struct selector;
 int query_selectors(const struct query *q, struct selector ***ret, struct error *reterr);
 void query_selectors_free(struct selector **selectors, size_t count);
 
-/* Takes the next piece of the answer; an error stops the query and is its result. */
+/* Takes the next piece of the answer; an error stops the query and is its result. A size of 0 asks, while
+ * there's nothing to give, whether the query is to go on. */
 typedef int (*query_write)(void *context, const void *data, size_t size, struct error *reterr);
 
 /* ERR_INVALID for a selector that can't be parsed, before anything is written. */

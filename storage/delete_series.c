@@ -4,9 +4,13 @@
 #include <string.h>
 
 #include "src/base/alloc.h"
+#include "src/base/clock.h"
 #include "storage/search/reader.h"
 #include "storage/series/metric_id_set.h"
 #include "storage/storage_impl.h"
+
+/* Commits wait for the search. */
+#define SEARCH_MS_MAX (10 * SECOND_MS)
 
 struct deleted_month {
     struct partition *pt;
@@ -63,6 +67,17 @@ static void count_all(struct deletion *d)
             d->names[d->names_count++] = d->months[i].matches.items[k].name;
 }
 
+static int ends_in_time(void *context, struct error *reterr)
+{
+    const int64_t *end_ms = context;
+    if (clock_monotonic_ms() < *end_ms)
+        return 0;
+    return error_set(reterr, ERR_CANCELLED,
+                     "nothing was deleted: the search took more than %d s, and commits wait for it; name the "
+                     "series by a label that equals a value",
+                     (int)(SEARCH_MS_MAX / SECOND_MS));
+}
+
 /* What matches now. Series that are made between this and the cut stay. */
 static int find(struct storage *st, struct selector *const *selectors, size_t selectors_count,
                 struct deletion *d, struct error *reterr)
@@ -71,6 +86,8 @@ static int find(struct storage *st, struct selector *const *selectors, size_t se
     struct partition **partitions = table_partitions(&st->table, &d->months_count);
     d->months = xcalloc(d->months_count, sizeof *d->months);
     struct reader *r = reader_new(st);
+    int64_t end_ms = clock_monotonic_ms() + SEARCH_MS_MAX;
+    reader_set_check(r, ends_in_time, &end_ms);
     int rc = 0;
     for (size_t i = 0; i < d->months_count; i++)
         d->months[i].pt = partitions[i];

@@ -42,6 +42,12 @@ struct reader *reader_new_of_range(struct storage *st, int64_t start_ms, int64_t
     return r;
 }
 
+void reader_set_check(struct reader *r, reader_check check, void *context)
+{
+    r->check = check;
+    r->check_context = context;
+}
+
 static int open_month(const struct view_month *from, struct reader_month *to, struct error *reterr)
 {
     to->month = from->month;
@@ -174,8 +180,8 @@ static void add_rows(struct gathered *g, const struct part_search *ps)
         g->rows[g->count++] = (struct row){ps->timestamps[i], decimal_to_double(ps->mantissas[i], ps->scale)};
 }
 
-static int read_part(const struct part *p, struct batch *b, int64_t start_ms, int64_t end_ms,
-                     struct error *reterr)
+static int read_part(const struct reader *reader, const struct part *p, struct batch *b, int64_t start_ms,
+                     int64_t end_ms, struct error *reterr)
 {
     struct part_search ps;
     if (p->inmemory)
@@ -189,6 +195,8 @@ static int read_part(const struct part *p, struct batch *b, int64_t start_ms, in
             at++;
         if (at < b->wanted_count && tsid_compare(&b->wanted[at].tsid, &ps.tsid) == 0)
             add_rows(&b->series[b->wanted[at].owner], &ps);
+        if ((r = reader_ask(reader, reterr)) < 0)
+            break;
     }
     part_search_release(&ps);
     return r;
@@ -258,7 +266,7 @@ int reader_export(struct reader *r, struct selector *const *selectors, size_t se
             if (m->month.max_ms < start_ms || m->month.min_ms > end_ms)
                 continue;
             for (size_t k = 0; k < m->data.count && rc == 0; k++)
-                rc = read_part(m->data.parts[k], &b, start_ms, end_ms, reterr);
+                rc = read_part(r, m->data.parts[k], &b, start_ms, end_ms, reterr);
         }
         for (size_t i = 0; i < b.series_count && rc == 0; i++)
             rc = hand_out(&b.series[i], r->dedup_interval_ms, callback, context);

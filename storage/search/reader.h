@@ -18,8 +18,16 @@ struct reader {
     size_t months_count;
     int64_t dedup_interval_ms; /* as of the store; 0: all rows are shown */
     int64_t min_ms;            /* what is older is out of retention; 0: all is shown */
-    int lock_fd;               /* shared lock on a stopped store's directory; -1 */
+    reader_check check;        /* NULL: none */
+    void *check_context;
+    int lock_fd; /* shared lock on a stopped store's directory; -1 */
 };
+
+/* 0, or the error with which the search has to end. */
+static inline int reader_ask(const struct reader *r, struct error *reterr)
+{
+    return r->check ? r->check(r->check_context, reterr) : 0;
+}
 
 /* A series found in a month's index. */
 struct series_match {

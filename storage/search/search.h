@@ -28,6 +28,11 @@ struct reader *reader_new_of_range(struct storage *st, int64_t start_ms, int64_t
 int reader_open_dir(struct reader **ret, const char *dir, struct error *reterr);
 void reader_free(struct reader *r);
 
+/* Asked every now and then while a search is at work, from its thread: an error ends it and is its result.
+ * For a search that nobody waits for any more, or that takes too long. */
+typedef int (*reader_check)(void *context, struct error *reterr);
+void reader_set_check(struct reader *r, reader_check check, void *context);
+
 /* One series' rows of [start, end], all ids and parts of one name joined, in order of time (equal timestamps
  * keep no order). Borrowed: valid in the callback only. */
 struct series_rows {

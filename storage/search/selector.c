@@ -14,8 +14,10 @@
 #define SELECTOR_BYTES_MAX 65536
 /* Of what an error message repeats: it must end with the reason. */
 #define SHOWN_BYTES_MAX 200
-/* Ends an expression that backtracks without end. */
-#define REGEXP_MATCH_LIMIT 1000000
+/* End an expression that backtracks without end: steps for one value (ordinary expressions take some tens,
+ * and this many take about 5 ms), and the memory that they take. */
+#define REGEXP_STEPS_MAX  100000
+#define REGEXP_MEMORY_KIB 16384
 
 struct parser {
     const char *text, *p;
@@ -272,30 +274,44 @@ void selector_free(struct selector *s)
     free(s);
 }
 
-static bool regexp_matches(const void *regexp, struct item value)
+static int regexp_matches(const struct matcher *m, struct item value, struct error *reterr)
 {
     pcre2_match_data *data = pcre2_match_data_create(1, NULL);
     pcre2_match_context *context = pcre2_match_context_create(NULL);
-    pcre2_set_match_limit(context, REGEXP_MATCH_LIMIT);
-    int r = pcre2_match(regexp, value.len ? value.data : (const uint8_t *)"", value.len, 0, 0, data, context);
+    pcre2_set_match_limit(context, REGEXP_STEPS_MAX);
+    pcre2_set_heap_limit(context, REGEXP_MEMORY_KIB);
+    int r =
+        pcre2_match(m->regexp, value.len ? value.data : (const uint8_t *)"", value.len, 0, 0, data, context);
     pcre2_match_context_free(context);
     pcre2_match_data_free(data);
-    return r >= 0;
+    if (r >= 0)
+        return 1;
+    if (r == PCRE2_ERROR_NOMATCH)
+        return 0;
+    unsigned char reason[128];
+    pcre2_get_error_message(r, reason, sizeof reason);
+    return error_set(
+        reterr, ERR_INVALID,
+        "expression \"%.*s\" of label %.*s takes too long on a value of %zu bytes (%s): repeat less "
+        "inside repetitions, as in (a+)+",
+        SHOWN_BYTES_MAX, m->value, SHOWN_BYTES_MAX / 2, m->label, (size_t)value.len, (const char *)reason);
 }
 
-bool selector_matches(const struct selector *s, const struct metric_name *name)
+int selector_matches(const struct selector *s, const struct metric_name *name, struct error *reterr)
 {
     for (size_t i = 0; i < s->count; i++) {
         const struct matcher *m = &s->matchers[i];
         struct item value = metric_name_tag_value(name, m->label, strlen(m->label));
         bool negative = m->op == MATCH_NOT_EQUAL || m->op == MATCH_NOT_REGEXP;
-        bool hit = m->regexp ? regexp_matches(m->regexp, value)
-                             : value.len == m->value_len &&
-                                   (!value.len || memcmp(value.data, m->value, value.len) == 0);
+        int hit = m->regexp ? regexp_matches(m, value, reterr)
+                            : value.len == m->value_len &&
+                                  (!value.len || memcmp(value.data, m->value, value.len) == 0);
+        if (hit < 0)
+            return hit;
         if (hit == negative)
-            return false;
+            return 0;
     }
-    return true;
+    return 1;
 }
 
 const struct matcher *selector_narrowest(const struct selector *s)

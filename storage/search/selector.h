@@ -31,8 +31,9 @@ int selector_parse(struct selector **ret, const char *text, struct error *reterr
 /* NULL is fine. */
 void selector_free(struct selector *s);
 
-/* Whether the series of this name matches; a label that it doesn't have counts as "". */
-bool selector_matches(const struct selector *s, const struct metric_name *name);
+/* 1 if the series of this name matches, 0 if not; a label that it doesn't have counts as "". ERR_INVALID,
+ * which names the expression, if it backtracks without end on a value: neither answer would be true. */
+int selector_matches(const struct selector *s, const struct metric_name *name, struct error *reterr);
 
 /* The matcher that narrows a search most: equality with a value that isn't empty, the metric name's first.
  * NULL if there's none. */

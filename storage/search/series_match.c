@@ -14,8 +14,11 @@
 
 /* More ids than this are found faster by reading the rows of all. */
 #define SEEK_IDS_MAX 4096
+/* Index rows between two calls of the reader's check. */
+#define CHECK_ROWS 256
 
 struct found {
+    const struct reader *reader;
     struct series_matches *matches;
     struct selector *const *selectors;
     size_t selectors_count;
@@ -36,12 +39,15 @@ static int compare_ids(const void *a, const void *b)
 }
 
 /* Calls fn for each row with the prefix. */
-static int each_row(struct item_search *search, const struct buffer *prefix,
+static int each_row(const struct reader *reader, struct item_search *search, const struct buffer *prefix,
                     int (*fn)(void *context, const struct index_row *row), void *context,
                     struct error *reterr)
 {
     int r = item_search_first_with_prefix(search, prefix->data, prefix->len, reterr);
-    for (; r == 1; r = item_search_next(search, reterr)) {
+    for (size_t n = 0; r == 1; r = item_search_next(search, reterr), n++) {
+        int asked = n % CHECK_ROWS ? 0 : reader_ask(reader, reterr);
+        if (asked < 0)
+            return asked;
         if (search->item.len < prefix->len || memcmp(search->item.data, prefix->data, prefix->len) != 0)
             return 0;
         struct index_row row;
@@ -67,15 +73,15 @@ static int add_tag_ids(void *context, const struct index_row *row)
     return 0;
 }
 
-static int ids_on_days(struct item_search *search, int64_t start_ms, int64_t end_ms,
-                       struct metric_id_set *ids, struct error *reterr)
+static int ids_on_days(const struct reader *reader, struct item_search *search, int64_t start_ms,
+                       int64_t end_ms, struct metric_id_set *ids, struct error *reterr)
 {
     int r = 0;
     for (uint64_t date = (uint64_t)(start_ms / DAY_MS); date <= (uint64_t)(end_ms / DAY_MS) && r == 0;
          date++) {
         struct buffer prefix = {0};
         index_key_number(&prefix, INDEX_DATE_ID, date);
-        r = each_row(search, &prefix, add_id, ids, reterr);
+        r = each_row(reader, search, &prefix, add_id, ids, reterr);
         buffer_release(&prefix);
     }
     metric_id_set_sort(ids);
@@ -96,7 +102,7 @@ static int candidate_ids(struct item_search *search, struct found *found, struct
         const char *key = strcmp(m->label, "__name__") == 0 ? "" : m->label;
         struct buffer prefix = {0};
         index_key_tag(&prefix, key, strlen(key), m->value, m->value_len);
-        int r = each_row(search, &prefix, add_tag_ids, ids, reterr);
+        int r = each_row(found->reader, search, &prefix, add_tag_ids, ids, reterr);
         buffer_release(&prefix);
         if (r < 0)
             return r;
@@ -112,8 +118,8 @@ static int name_matches(struct found *found, struct item name, struct error *ret
     if (r < 0)
         return r;
     for (size_t i = 0; i < found->selectors_count; i++)
-        if (selector_matches(found->selectors[i], &found->parsed))
-            return 1;
+        if ((r = selector_matches(found->selectors[i], &found->parsed, reterr)) != 0)
+            return r;
     return found->selectors_count == 0;
 }
 
@@ -158,17 +164,18 @@ static int scan_names(struct item_search *search, struct names_scan *scan)
         for (size_t i = 0; i < scan->wanted->count && r == 0; i++) {
             buffer_clear(&prefix);
             index_key_number(&prefix, INDEX_ID_NAME, scan->wanted->ids[i]);
-            r = each_row(search, &prefix, take_name, scan, scan->reterr);
+            r = each_row(scan->found->reader, search, &prefix, take_name, scan, scan->reterr);
         }
     } else {
         index_key_kind(&prefix, INDEX_ID_NAME);
-        r = each_row(search, &prefix, take_name, scan, scan->reterr);
+        r = each_row(scan->found->reader, search, &prefix, take_name, scan, scan->reterr);
     }
     buffer_release(&prefix);
     return r;
 }
 
 struct tsids_scan {
+    const struct reader *reader;
     const struct metric_id_set *ids; /* ascending */
     struct series_match *matches;
 };
@@ -192,11 +199,11 @@ static int scan_tsids(struct item_search *search, struct tsids_scan *scan, struc
         for (size_t i = 0; i < scan->ids->count && r == 0; i++) {
             buffer_clear(&prefix);
             index_key_number(&prefix, INDEX_ID_TSID, scan->ids->ids[i]);
-            r = each_row(search, &prefix, take_tsid, scan, reterr);
+            r = each_row(scan->reader, search, &prefix, take_tsid, scan, reterr);
         }
     } else {
         index_key_kind(&prefix, INDEX_ID_TSID);
-        r = each_row(search, &prefix, take_tsid, scan, reterr);
+        r = each_row(scan->reader, search, &prefix, take_tsid, scan, reterr);
     }
     buffer_release(&prefix);
     return r;
@@ -218,13 +225,13 @@ static int match_month(const struct reader_month *m, struct found *found, int64_
     if (r == 0)
         r = candidate_ids(&search, found, &wanted, &all, reterr);
     if (r == 0 && part_of_month)
-        r = ids_on_days(&search, start_ms > m->month.min_ms ? start_ms : m->month.min_ms,
+        r = ids_on_days(found->reader, &search, start_ms > m->month.min_ms ? start_ms : m->month.min_ms,
                         end_ms < m->month.max_ms ? end_ms : m->month.max_ms, &on_days, reterr);
     struct names_scan names = {
         found, all ? NULL : &wanted, part_of_month ? &on_days : NULL, &deleted, &matched, reterr};
     if (r == 0)
         r = scan_names(&search, &names);
-    struct tsids_scan tsids = {&matched, matched.count ? found->matches->items + first : NULL};
+    struct tsids_scan tsids = {found->reader, &matched, matched.count ? found->matches->items + first : NULL};
     if (r == 0 && matched.count)
         r = scan_tsids(&search, &tsids, reterr);
     metric_id_set_release(&wanted);
@@ -233,6 +240,8 @@ static int match_month(const struct reader_month *m, struct found *found, int64_
     metric_id_set_release(&matched);
     item_search_release(&search);
     free(sources);
+    if (r == ERR_CANCELLED || r == ERR_INVALID) /* by the check, or the selector's fault */
+        return r;
     return r < 0 ? error_prefix(reterr, r, "index of %s", m->month.name) : 0;
 }
 
@@ -261,7 +270,8 @@ int series_match(const struct reader *r, struct selector *const *selectors, size
                  int64_t start_ms, int64_t end_ms, bool days, struct series_matches *ret,
                  struct error *reterr)
 {
-    struct found found = {.matches = ret, .selectors = selectors, .selectors_count = selectors_count};
+    struct found found = {
+        .reader = r, .matches = ret, .selectors = selectors, .selectors_count = selectors_count};
     int rc = 0;
     for (size_t i = 0; i < r->months_count && rc == 0; i++) {
         const struct reader_month *m = &r->months[i];

@@ -37,10 +37,13 @@ static void match(const struct selector *s, const uint8_t *p, const uint8_t *end
     metric_name_canonical(&canonical, labels, count);
     if (metric_name_parse(&name, canonical.data, canonical.len, NULL) < 0)
         abort();
-    bool matches = selector_matches(s, &name);
+    struct error error = {0};
+    int matches = selector_matches(s, &name, &error);
+    if (matches < 0 && !error.message[0])
+        abort();
     /* The narrowest matcher is one that all matching series have. */
     const struct matcher *m = selector_narrowest(s);
-    if (matches && m) {
+    if (matches > 0 && m) {
         struct item value = metric_name_tag_value(&name, m->label, strlen(m->label));
         if (value.len != m->value_len || memcmp(value.data, m->value, value.len) != 0)
             abort();

@@ -38,7 +38,9 @@ struct fake {
     atomic_size_t answer_pieces;
     int query_result;
     atomic_int queries_ended;
-    atomic_int snapshots; /* named 20261124000000-0, -1, ... */
+    atomic_bool is_held;      /* a flush waits */
+    atomic_bool is_searching; /* a query goes on until it's told to end */
+    atomic_int snapshots;     /* named 20261124000000-0, -1, ... */
 };
 
 static bool fake_ready(void *context, const char **ret_why)
@@ -59,6 +61,8 @@ static int fake_flush(void *context, int64_t timeout_ms, struct error *reterr)
     struct fake *f = context;
     assert_true(timeout_ms > 0);
     f->flushes++;
+    while (f->is_held)
+        clock_sleep_ms(5);
     return f->flush_result < 0 ? error_set(reterr, f->flush_result, "no room") : 0;
 }
 
@@ -87,11 +91,13 @@ static int fake_query(void *context, const struct query *q, query_write write_pi
     f->limit = q->limit;
     mutex_unlock(&f->lock);
     int r = f->query_result;
+    while (f->is_searching && (r = write_piece(write_context, "", 0, reterr)) == 0)
+        clock_sleep_ms(5);
     for (size_t i = 0; i < pieces && r >= 0; i++)
         r = write_piece(write_context, piece, sizeof piece, reterr);
     if (f->query_result < 0)
         r = error_set(reterr, f->query_result, "as the \"test\" wants it");
-    else if (r == 0 && pieces == 0)
+    else if (r == 0 && pieces == 0 && !f->is_searching)
         r = write_piece(write_context, "{}\n", 3, reterr);
     f->queries_ended++;
     return r;
@@ -150,7 +156,8 @@ struct server {
     struct http *http;
 };
 
-static void start(struct server *s, const char *username, const char *password)
+static void start_limited(struct server *s, const char *username, const char *password,
+                          struct http_limits limits)
 {
     struct http_address address = {"127.0.0.1", 0};
     struct error error;
@@ -177,8 +184,14 @@ static void start(struct server *s, const char *username, const char *password)
         .routes = http_api_routes,
         .routes_count = http_api_routes_count,
         .context = &s->api,
+        .limits = limits,
     };
     assert_int_equal(http_start(&s->http, &options, &error), 0);
+}
+
+static void start(struct server *s, const char *username, const char *password)
+{
+    start_limited(s, username, password, (struct http_limits){0});
 }
 
 static int dial(const struct server *s)
@@ -196,12 +209,10 @@ static void send_text(int fd, const char *text)
     assert_int_equal(send(fd, text, strlen(text), MSG_NOSIGNAL), (ssize_t)strlen(text));
 }
 
-/* Sends a request and returns the whole reply; the caller frees it. */
-static char *ask(const struct server *s, const char *request)
+/* All that comes until the end of the connection, which it closes; the caller frees it. */
+static char *read_all(int fd)
 {
     struct buffer reply = {0};
-    int fd = dial(s);
-    send_text(fd, request);
     for (;;) {
         ssize_t n = recv(fd, buffer_reserve(&reply, 65536), 65536, 0);
         if (n <= 0)
@@ -213,14 +224,29 @@ static char *ask(const struct server *s, const char *request)
     return (char *)reply.data;
 }
 
-static void expect(const struct server *s, const char *request, const char *status, const char *part)
+/* Sends a request and returns the whole reply; the caller frees it. */
+static char *ask(const struct server *s, const char *request)
 {
-    char *reply = ask(s, request);
+    int fd = dial(s);
+    send_text(fd, request);
+    return read_all(fd);
+}
+
+static void expect_reply(int fd, const char *what, const char *status, const char *part)
+{
+    char *reply = read_all(fd);
     char line[64];
     snprintf(line, sizeof line, "HTTP/1.1 %s ", status);
     if (strncmp(reply, line, strlen(line)) != 0 || (part && !strstr(reply, part)))
-        fail_msg("%s\nbrought\n%s\nwithout %s", request, reply, part ? part : "");
+        fail_msg("%.200s\nbrought\n%.2000s\nwithout %s", what, reply, part ? part : "");
     free(reply);
+}
+
+static void expect(const struct server *s, const char *request, const char *status, const char *part)
+{
+    int fd = dial(s);
+    send_text(fd, request);
+    expect_reply(fd, request, status, part);
 }
 
 #define HEAD                  "Host: localhost\r\nConnection: close\r\n"
@@ -397,6 +423,196 @@ static void test_too_much(void **unused)
     http_stop(s.http);
 }
 
+static char *repeated(const char *head, const char *text, size_t count, const char *tail)
+{
+    struct buffer all = {0};
+    buffer_append_str(&all, head);
+    for (size_t i = 0; i < count; i++)
+        buffer_append_str(&all, text);
+    buffer_append_str(&all, tail);
+    (void)buffer_cstr(&all);
+    return (char *)all.data;
+}
+
+/* Each refused with its own status, and a reason. */
+static void test_sizes(void **unused)
+{
+    (void)unused;
+    struct server s;
+    start(&s, NULL, NULL);
+    char *request = repeated("GET /health?", "xxxxxxxxxx", 10000, " HTTP/1.1\r\n" HEAD "\r\n");
+    expect(&s, request, "414", NULL);
+    free(request);
+    request = repeated("GET /health HTTP/1.1\r\n" HEAD, "A: bbbbbbbbbbbbb\r\n", 10000, "\r\n");
+    expect(&s, request, "431", NULL);
+    free(request);
+    request = repeated("a=b", "&a=b", 1100, "");
+    expect(&s, POST_FORM("/api/v1/export", request), "400", "a request may have 1024 arguments");
+    free(request);
+    /* The library has no room for that many in a URL, and hangs up. */
+    request = repeated("GET /health?", "a&", 20000, " HTTP/1.1\r\n" HEAD "\r\n");
+    free(ask(&s, request));
+    free(request);
+    request = repeated("GET /api/v1/export?match=y", "&match=x", 256, " HTTP/1.1\r\n" HEAD "\r\n");
+    expect(&s, request, "422", "257 selectors, and a request may have 256");
+    free(request);
+    /* Bodies that are sent whole, and would come to a closed connection without somebody who reads them. */
+    const char *form =
+        "POST /api/v1/export HTTP/1.1\r\n" HEAD "Content-Type: application/x-www-form-urlencoded\r\n";
+    char head[512];
+    snprintf(head, sizeof head, "%sContent-Length: 2000000\r\n\r\n", form);
+    request = repeated(head, "match[]=aaaaaaaaaaa&", 100000, "");
+    expect(&s, request, "413", "a body may have 1048576 bytes");
+    free(request);
+    snprintf(head, sizeof head, "%sTransfer-Encoding: chunked\r\n\r\n", form);
+    request = repeated(head, "14\r\nmatch[]=aaaaaaaaaaa&\r\n", 100000, "0\r\n\r\n");
+    expect(&s, request, "413", "a body may have 1048576 bytes");
+    free(request);
+    snprintf(head, sizeof head, "%sExpect: 100-continue\r\nContent-Length: 2000000\r\n\r\n", form);
+    expect(&s, head, "413", NULL); /* before the body is sent */
+    assert_int_equal(s.fake.queries_ended, 0);
+    expect(&s, GET("/health"), "200", "OK");
+    http_stop(s.http);
+}
+
+static void test_slow_requests(void **unused)
+{
+    (void)unused;
+    static const char *const beginnings[] = {
+        "", "G", "GET /health HTTP/1.1\r\nA: ",
+        "POST /api/v1/export HTTP/1.1\r\n" HEAD
+        "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 100\r\n\r\nmatch="};
+    enum { COUNT = sizeof beginnings / sizeof *beginnings };
+    struct server s;
+    int fds[COUNT];
+    start_limited(&s, NULL, NULL, (struct http_limits){.request_ms = 300});
+    int64_t before_ms = clock_monotonic_ms();
+    for (int i = 0; i < COUNT; i++) {
+        fds[i] = dial(&s);
+        send_text(fds[i], beginnings[i]);
+    }
+    for (int n = 0; n < 5; n++) { /* a byte now and then doesn't help */
+        clock_sleep_ms(30);
+        for (int i = 0; i < COUNT; i++)
+            send_text(fds[i], "x");
+    }
+    for (int i = 0; i < COUNT; i++)
+        expect_reply(fds[i], beginnings[i], "408", "didn't arrive in time");
+    assert_in_range(clock_monotonic_ms() - before_ms, 250, 5000);
+    expect(&s, GET("/metrics"), "200", "varve_http_connections_ended_total{reason=\"slow_request\"} 4\n");
+    http_stop(s.http);
+}
+
+/* Kept for a next request, but not for ever; also if its headers come a byte at a time. */
+static void test_idle_connections(void **unused)
+{
+    (void)unused;
+    struct server s;
+    start_limited(&s, NULL, NULL, (struct http_limits){.idle_ms = 300});
+    int fds[] = {dial(&s), dial(&s)};
+    int64_t before_ms = clock_monotonic_ms();
+    for (int i = 0; i < 2; i++)
+        send_text(fds[i], "GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    clock_sleep_ms(100);
+    send_text(fds[1], "GET");
+    for (int i = 0; i < 2; i++)
+        expect_reply(fds[i], "health", "200", "OK");
+    assert_in_range(clock_monotonic_ms() - before_ms, 250, 5000);
+    http_stop(s.http);
+}
+
+/* Connections that do nothing make room for new ones, the oldest first. */
+static void test_many_connections(void **unused)
+{
+    (void)unused;
+    enum { COUNT = 300 };
+    struct server s;
+    int fds[COUNT];
+    start(&s, NULL, NULL);
+    for (int i = 0; i < COUNT; i++) {
+        fds[i] = dial(&s);
+        send_text(fds[i], "GET /hea");
+    }
+    expect(&s, GET("/metrics"), "200", "up 1\n");
+    expect(&s, GET("/api/v1/export?match[]=x"), "200", NULL);
+    expect_reply(fds[0], "the oldest", "503", "too many connections");
+    for (int i = 1; i < COUNT - 1; i++)
+        (void)close(fds[i]);
+    send_text(fds[COUNT - 1], "lth HTTP/1.1\r\n" HEAD "\r\n");
+    expect_reply(fds[COUNT - 1], "the newest", "200", "OK");
+    http_stop(s.http);
+}
+
+/* Requests at work keep their places; more of them are refused, and what is vital is answered. */
+static void test_many_requests(void **unused)
+{
+    (void)unused;
+    struct server s;
+    int fds[HTTP_REQUESTS_MAX];
+    start(&s, NULL, NULL);
+    s.fake.is_held = true;
+    for (int i = 0; i < HTTP_REQUESTS_MAX; i++) {
+        fds[i] = dial(&s);
+        send_text(fds[i], GET("/internal/force_flush"));
+    }
+    for (int i = 0; i < 1000 && s.fake.flushes < HTTP_REQUESTS_MAX; i++)
+        clock_sleep_ms(5);
+    assert_int_equal(s.fake.flushes, HTTP_REQUESTS_MAX);
+    expect(&s, GET("/internal/force_merge"), "503", "requests are at work");
+    expect(&s, GET("/nope"), "503", "Retry-After: 1");
+    expect(&s, GET("/health"), "200", "OK");
+    expect(&s, GET("/metrics"), "200", "varve_http_requests_refused_total 2\n");
+    s.fake.is_held = false;
+    for (int i = 0; i < HTTP_REQUESTS_MAX; i++)
+        expect_reply(fds[i], "a flush", "200", NULL);
+    expect(&s, GET("/internal/force_merge"), "200", NULL);
+    http_stop(s.http);
+}
+
+static void wait_for_ended(struct fake *f, int count)
+{
+    for (int i = 0; i < 1000 && f->queries_ended < count; i++)
+        clock_sleep_ms(10);
+    assert_int_equal(f->queries_ended, count);
+}
+
+/* A query whose search brings nothing ends with its time, or its client. */
+static void test_long_search(void **unused)
+{
+    (void)unused;
+    struct server s;
+    start_limited(&s, NULL, NULL, (struct http_limits){.search_ms = 200});
+    s.fake.is_searching = true;
+    expect(&s, GET("/api/v1/export?match[]=x"), "503", "the search took more than 0.2 s");
+    wait_for_ended(&s.fake, 1);
+    http_stop(s.http);
+
+    start(&s, NULL, NULL);
+    s.fake.is_searching = true;
+    int fd = dial(&s);
+    send_text(fd, GET("/api/v1/export?match[]=x"));
+    clock_sleep_ms(50);
+    (void)close(fd);
+    wait_for_ended(&s.fake, 1);
+    http_stop(s.http);
+}
+
+static void test_answer_not_taken(void **unused)
+{
+    (void)unused;
+    struct server s;
+    char first[16];
+    start_limited(&s, NULL, NULL, (struct http_limits){.answer_ms = 300});
+    s.fake.answer_pieces = 100000;
+    int fd = dial(&s);
+    send_text(fd, GET("/api/v1/export?match[]=x"));
+    assert_true(recv(fd, first, sizeof first, 0) > 0);
+    wait_for_ended(&s.fake, 1);
+    expect(&s, GET("/metrics"), "200", "varve_http_connections_ended_total{reason=\"slow_answer\"} 1\n");
+    (void)close(fd);
+    http_stop(s.http);
+}
+
 static size_t chunked_size(const char *reply, size_t size)
 {
     const char *p = memmem(reply, size, "\r\n\r\n", 4);
@@ -434,13 +650,6 @@ static void test_long_answer(void **unused)
     assert_int_equal(chunked_size((const char *)reply.data, size), 1000 * 8192);
     buffer_release(&reply);
     http_stop(s.http);
-}
-
-static void wait_for_ended(struct fake *f, int count)
-{
-    for (int i = 0; i < 1000 && f->queries_ended < count; i++)
-        clock_sleep_ms(10);
-    assert_int_equal(f->queries_ended, count);
 }
 
 static void test_slow_readers(void **unused)
@@ -551,6 +760,13 @@ int main(void)
         cmocka_unit_test(test_arguments),
         cmocka_unit_test(test_query_errors),
         cmocka_unit_test(test_too_much),
+        cmocka_unit_test(test_sizes),
+        cmocka_unit_test(test_slow_requests),
+        cmocka_unit_test(test_idle_connections),
+        cmocka_unit_test(test_many_connections),
+        cmocka_unit_test(test_many_requests),
+        cmocka_unit_test(test_long_search),
+        cmocka_unit_test(test_answer_not_taken),
         cmocka_unit_test(test_stop_during_a_refusal),
         cmocka_unit_test(test_long_answer),
         cmocka_unit_test(test_slow_readers),

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "src/base/alloc.h"
+#include "src/base/clock.h"
 #include "storage/search/selector.h"
 
 static struct selector *parse(const char *text)
@@ -149,7 +150,7 @@ static void assert_match(const char *text, bool expected)
     struct selector *s = parse(text);
     metric_name_canonical(&canonical, labels, 4);
     assert_int_equal(metric_name_parse(&name, canonical.data, canonical.len, NULL), 0);
-    if (selector_matches(s, &name) != expected)
+    if (selector_matches(s, &name, NULL) != expected)
         fail_msg("%s: %s", text, expected ? "doesn't match" : "matches");
     selector_free(s);
     metric_name_release(&name);
@@ -230,11 +231,52 @@ static void an_expression_without_end_ends(void **state)
     const struct metric_label label = {"l", 1, value, 201};
     metric_name_canonical(&canonical, &label, 1);
     assert_int_equal(metric_name_parse(&name, canonical.data, canonical.len, NULL), 0);
-    struct selector *s = parse("{l=~\"(a+)+b\"}");
-    assert_false(selector_matches(s, &name));
+    /* It's an error, and not "doesn't match": {l!~...} would select (and delete) what wasn't looked at. */
+    static const char *const endless[] = {"{l=~\"(a+)+[bc]\"}", "{l!~\"(a+)+[bc]\"}",
+                                          "{l=~\"(?:a|aa|a*)*[cd]\"}",
+                                          "{x!=\"1\",l=~\"(.*)(.*)(.*)(.*)(.*)(.*)(.*)[bc]\"}"};
+    for (size_t i = 0; i < sizeof endless / sizeof *endless; i++) {
+        struct error error = {0};
+        struct selector *s = parse(endless[i]);
+        int64_t before_ms = clock_monotonic_ms();
+        assert_int_equal(selector_matches(s, &name, &error), ERR_INVALID);
+        assert_true(clock_monotonic_ms() - before_ms < 2000);
+        assert_non_null(strstr(error.message, "of label l takes too long on a value of 201 bytes"));
+        selector_free(s);
+    }
+    /* What is merely slow is answered. */
+    struct selector *s = parse("{l=~\".*a.*a.*!\"}");
+    assert_int_equal(selector_matches(s, &name, NULL), 1);
     selector_free(s);
     metric_name_release(&name);
     buffer_release(&canonical);
+}
+
+/* Many groups make each step of backtracking large: its memory has an end as well. */
+static void an_expression_has_bounded_memory(void **state)
+{
+    (void)state;
+    enum { GROUPS = 2000, LEN = 50000 };
+    struct buffer text = {0}, canonical = {0};
+    struct metric_name name = {0};
+    char *value = xmalloc(LEN);
+    memset(value, 'a', LEN);
+    const struct metric_label label = {"l", 1, value, LEN};
+    metric_name_canonical(&canonical, &label, 1);
+    assert_int_equal(metric_name_parse(&name, canonical.data, canonical.len, NULL), 0);
+    buffer_append_str(&text, "{l=~\"(?:a|b)*");
+    for (int i = 0; i < GROUPS; i++)
+        buffer_append_str(&text, "(c)?");
+    buffer_append_str(&text, "d\"}");
+    struct selector *s = parse(buffer_cstr(&text));
+    struct error error = {0};
+    assert_int_equal(selector_matches(s, &name, &error), ERR_INVALID);
+    assert_non_null(strstr(error.message, "heap limit exceeded"));
+    selector_free(s);
+    metric_name_release(&name);
+    buffer_release(&canonical);
+    buffer_release(&text);
+    free(value);
 }
 
 static void the_narrowest_matcher_is_the_names_equality(void **state)
@@ -270,6 +312,7 @@ int main(void)
         cmocka_unit_test(a_long_selector_is_refused_with_the_reason_all_the_same),
         cmocka_unit_test(each_operator_matches_what_it_should),
         cmocka_unit_test(an_expression_without_end_ends),
+        cmocka_unit_test(an_expression_has_bounded_memory),
         cmocka_unit_test(the_narrowest_matcher_is_the_names_equality),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
