@@ -121,6 +121,17 @@ const char *config_shown(const struct config *cfg, const char *value)
     return value;
 }
 
+void config_wipe_environment(const struct config *cfg)
+{
+    for (char **variable = environ; variable && *variable; variable++) {
+        char *value = strchr(*variable, '=');
+        for (size_t i = 0; value && value[1] && i < cfg->secrets_count; i++) {
+            if (strcmp(value + 1, cfg->secrets[i]) == 0)
+                memset(value + 1, '*', strlen(value + 1));
+        }
+    }
+}
+
 /* An empty path is one below the store's. */
 static void fill_in_path(struct config *cfg, char **path, const char *below)
 {

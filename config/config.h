@@ -234,4 +234,8 @@ struct config *config_free(struct config *cfg);
 /* What may be shown of a string that belongs to cfg: itself, or "***" if it's a secret. */
 const char *config_shown(const struct config *cfg, const char *value);
 
+/* Writes asterisks over environment variables whose value is a secret of cfg: /proc/PID/environ would show
+ * them for as long as the process lives. While there's one thread only. */
+void config_wipe_environment(const struct config *cfg);
+
 #endif

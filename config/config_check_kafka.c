@@ -52,7 +52,7 @@ static void check_brokers(struct config_reader *r, const struct config_place *si
         if (*broker && !is_broker(broker))
             config_report(r, item_position(node, place.name, i), &at,
                           "\"%s\" is not a broker's address; write host:port, one in each item",
-                          config_quote(config_shown(r->cfg, broker), quoted));
+                          config_quote_address(config_shown(r->cfg, broker), quoted));
     }
 }
 

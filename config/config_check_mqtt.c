@@ -68,7 +68,7 @@ static void check_broker(struct config_reader *r, const struct config_place *sin
     if (!mqtt->broker)
         return;
     const char *rest = after_scheme(mqtt->broker, ret_tls, &websocket);
-    if (rest && strchr(rest, '@'))
+    if (strchr(mqtt->broker, '@'))
         config_report(r, at, &place, "holds an @; credentials go into username and password");
     else if (!rest || !is_authority(rest, websocket))
         config_report(r, at, &place, "\"%s\" is not a broker's address; %s",

@@ -1,4 +1,5 @@
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,6 +27,25 @@ const char *config_quote(const char *text, char *dst)
     return config_quote_up_to(text, dst, CONFIG_QUOTE_MAX);
 }
 
+const char *config_quote_address(const char *text, char *dst)
+{
+    const char *at = strrchr(text, '@');
+    char quoted[CONFIG_QUOTE_MAX];
+    if (!at)
+        return config_quote(text, dst);
+    snprintf(dst, CONFIG_QUOTE_MAX, "***%.*s", CONFIG_QUOTE_MAX - 4, config_quote(at, quoted));
+    return dst;
+}
+
+/* A slip makes a key of a password: "password:x" without the space, "password=x". */
+static void cut_after_password(char *quoted)
+{
+    size_t n = strcspn(quoted, ":= ");
+    if (!quoted[n] || !config_is_password_property(quoted, n))
+        return;
+    quoted[n + 1] = '\0';
+}
+
 static void append_place(struct buffer *dst, const struct config_place *place)
 {
     char quoted[CONFIG_QUOTE_MAX];
@@ -38,7 +58,9 @@ static void append_place(struct buffer *dst, const struct config_place *place)
     }
     if (place->parent->parent)
         buffer_append_u8(dst, '.');
-    buffer_append_str(dst, config_quote(place->name, quoted));
+    config_quote(place->name, quoted);
+    cut_after_password(quoted);
+    buffer_append_str(dst, quoted);
 }
 
 int config_report(struct config_reader *r, struct yaml_position at, const struct config_place *place,

@@ -40,7 +40,9 @@ void config_errors_sort(struct config_errors *errors, size_t first);
  * bytes. */
 #define CONFIG_QUOTE_MAX 80
 const char *config_quote(const char *text, char *dst);
-/* The same for dst of dst_size bytes (8 or more): for a path, which is of use only whole. */
+/* The same for an address: what somebody wrote before an @ in it may be a password. */
+const char *config_quote_address(const char *text, char *dst);
+/* config_quote for dst of dst_size bytes (8 or more): for a path, which is of use only whole. */
 const char *config_quote_up_to(const char *text, char *dst, size_t dst_size);
 
 /* Reads node (a mapping; NULL: an empty one) by a table into the struct at base; `at` is where missing keys
@@ -53,6 +55,8 @@ void config_report_repeated_keys(struct config_reader *r, const struct config_pl
                                  const struct yaml_node *mapping);
 /* Frees count addresses; items may be NULL. */
 void config_listen_free(struct config_listen *items, size_t count);
+/* Whether a key, of length bytes, is by its name that of a password. */
+bool config_is_password_property(const char *key, size_t length);
 /* Remembers that a string of the configuration is a secret. */
 void config_mark_secret(struct config *cfg, const char *value);
 

@@ -118,14 +118,12 @@ int config_read_labels(struct config_reader *r, const struct config_place *place
     return result;
 }
 
-/* Properties that are passwords by their nature. */
-static bool is_password_property(const char *key)
+bool config_is_password_property(const char *key, size_t length)
 {
     static const char *const endings[] = {"password", "secret", "key.pem", "oauthbearer.config"};
-    size_t length = strlen(key);
     for (size_t i = 0; i < sizeof endings / sizeof endings[0]; i++) {
         size_t n = strlen(endings[i]);
-        if (length >= n && !strcmp(key + length - n, endings[i]))
+        if (length >= n && !strncmp(key + length - n, endings[i], n))
             return true;
     }
     return false;
@@ -145,7 +143,7 @@ int config_read_properties(struct config_reader *r, const struct config_place *p
         const char *name = value->keys[i]->text;
         struct config_place at = {.parent = place, .name = name};
         struct config_key item = {.name = name, .flags = CONFIG_KEY_ANY_TEXT, .example = "value"};
-        if (is_password_property(name))
+        if (config_is_password_property(name, strlen(name)))
             item.flags |= CONFIG_KEY_PASSWORD;
         struct config_property *property = &sink->librdkafka[sink->librdkafka_count];
         if (yaml_node_is_null(value->items[i]))
@@ -179,7 +177,7 @@ static int read_address(struct config_reader *r, const struct config_place *plac
         return e;
     const char *text = ret->text;
     const char *colon = strrchr(text, ':');
-    config_quote(config_shown(r->cfg, text), quoted);
+    config_quote_address(config_shown(r->cfg, text), quoted);
     if (!colon || config_parse_count(colon + 1, &port, NULL) < 0 || port < 1 || port > 65535)
         return config_report(r, value->position, place, "\"%s\" has no port from 1 to 65535; %s", quoted,
                              right);

@@ -37,6 +37,9 @@ static int read_scalar(struct config_reader *r, const struct config_place *place
     if (value->kind != YAML_KIND_SCALAR)
         return config_report(r, value->position, place, "%s where %s belongs; write it as in %s: %s",
                              yaml_node_kind_name(value), belongs, key->name, config_key_example(key));
+    if (value->plain && config_secrets_has_reference(value->text) && (key->flags & CONFIG_KEY_PASSWORD))
+        return config_report(r, value->position, place,
+                             "a secret without quotation marks; put \"...\" around it");
     if (value->plain && config_secrets_has_reference(value->text))
         return config_report(r, value->position, place, "a secret without quotation marks; write \"%s\"",
                              config_quote(value->text, quoted));

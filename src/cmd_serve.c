@@ -1,6 +1,8 @@
 #include <getopt.h>
 #include <malloc.h>
 #include <stdio.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 
 #include "config/config.h"
 #include "src/commands.h"
@@ -28,6 +30,16 @@ static void bound_malloc(void)
     (void)mallopt(M_TRIM_THRESHOLD, 4 << 20);
 }
 
+/* A core dump, /proc/PID/mem and a debugger of the same user would show the brokers' passwords. Dumps are for
+ * those who ask for them: with a core limit other than 0 (`ulimit -c`, LimitCORE= in the unit) all is as
+ * usual. The limit alone doesn't keep a dump from a handler to which the kernel pipes it. */
+static void forbid_dumps(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_CORE, &limit) == 0 && limit.rlim_cur == 0)
+        (void)prctl(PR_SET_DUMPABLE, 0);
+}
+
 int cmd_serve(int argc, char **argv)
 {
     static const struct option options[] = {
@@ -53,6 +65,7 @@ int cmd_serve(int argc, char **argv)
     if (optind < argc)
         return command_wrong_usage(argv[0], "it takes no arguments");
 
+    forbid_dumps();
     struct config *cfg;
     struct config_errors errors = {0};
     int r = config_read_file(&cfg, path, &sink_factory_config_hooks, &errors);
@@ -60,6 +73,7 @@ int cmd_serve(int argc, char **argv)
     config_errors_release(&errors);
     if (r < 0)
         return EXIT_BAD_CONFIG;
+    config_wipe_environment(cfg);
     bound_malloc();
     int exit_code = daemon_run(cfg);
     config_free(cfg);

@@ -1,5 +1,6 @@
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "src/commands.h"
 
@@ -31,6 +32,9 @@ static void print_commands(FILE *dst)
 
 int main(int argc, char **argv)
 {
+    /* Files are 0640 and directories 0750, whatever the shell or the unit has: group varve may read (a
+     * backup), nobody else. */
+    (void)umask(0027);
     if (argc < 2) {
         print_commands(stderr);
         return EXIT_WRONG_USAGE;

@@ -57,7 +57,9 @@ static int conf_set(rd_kafka_conf_t *conf, const char *key, const char *value, s
     if (rd_kafka_conf_set(conf, key, value, why, sizeof why) == RD_KAFKA_CONF_OK)
         return 0;
     if (is_secret(key))
-        return error_set(reterr, ERR_INVALID, "librdkafka refuses the value of %s", key);
+        return error_set(reterr, ERR_INVALID, "librdkafka refuses the value of %.*s",
+                         (int)strcspn(key, ":= "),
+                         key); /* a key with these is one with a password behind it */
     return error_set(reterr, ERR_INVALID, "librdkafka: %s: %s", key, why);
 }
 

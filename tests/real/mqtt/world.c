@@ -79,7 +79,7 @@ void node_start(struct node *n)
 void node_connect(struct node *n)
 {
     node_start(n);
-    if (!node_wait_metric(n, "varve_mqtt_connects_total", 1, 15000))
+    if (!node_wait_metric(n, "varve_mqtt_connects_total", 1, 60000)) /* a window of messages comes first */
         fail_msg("no connection with %s", n->broker);
 }
 
