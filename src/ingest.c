@@ -8,6 +8,11 @@
 #include "src/day_ahead.h"
 #include "src/series_cache.h"
 
+/* Names that one message may have looked up: a line of long tags and many fields is as many names of that
+ * length, thousands of times its own size. An ordinary message of 16 MiB, with new series only, has some
+ * hundred MiB. */
+#define LOOKUP_BYTES_MAX (UINT64_C(1) << 30)
+
 _Static_assert(POSITION_MARK_MAX == STORAGE_POSITION_MARK_MAX, "the store keeps a sink's marks whole");
 
 struct ingest {
@@ -42,7 +47,8 @@ struct intake_worker {
     struct label_list labels;
     struct metric_label *metric_labels;
     size_t metric_labels_capacity;
-    uint32_t reason_too_old, reason_too_new;
+    uint64_t lookup_bytes; /* of the message being delivered */
+    uint32_t reason_too_old, reason_too_new, reason_names;
 };
 
 static struct ingest *of_intake(struct intake *in)
@@ -66,6 +72,7 @@ static struct intake_worker *worker_new(struct intake *in, const char *sink_name
     series_cache_init(&w->cache, ing->cache_bytes_max);
     w->reason_too_old = reason_index(&w->counters->dropped, "too_old");
     w->reason_too_new = reason_index(&w->counters->dropped, "too_new");
+    w->reason_names = reason_index(&w->counters->dropped, "series_names_too_large");
     return w;
 }
 
@@ -181,13 +188,17 @@ static struct series_slot *look_up_series(struct intake_worker *w, struct series
     return slot;
 }
 
-/* A slot that's good for w->day. */
+/* A slot that's good for w->day; NULL if the message has had more names looked up than it may. */
 static struct series_slot *register_slot(struct intake_worker *w, struct series_entry *e,
                                          struct series_slot *slot, struct span key, struct span field,
                                          int64_t timestamp_ms)
 {
-    if (!slot || slot->series == SERIES_REFUSED)
+    if (!slot || slot->series == SERIES_REFUSED) {
+        if (w->lookup_bytes > LOOKUP_BYTES_MAX)
+            return NULL;
+        w->lookup_bytes += key.len + field.len;
         return look_up_series(w, e, slot, key, field, timestamp_ms);
+    }
     if (slot->day_ahead != w->day)
         storage_writer_register_day(w->writer, slot->series, timestamp_ms);
     series_slot_set_day(slot, w->day);
@@ -238,6 +249,10 @@ static uint64_t add_group(struct intake_worker *w, const struct sample_group *gr
         struct series_slot *slot = series_cache_slot(&w->cache, e, s->field);
         if (__builtin_expect(!slot || !series_slot_has_day(slot, w->day), 0))
             slot = register_slot(w, e, slot, group->key, s->field, timestamp_ms);
+        if (__builtin_expect(!slot, 0)) {
+            reason_add(&w->counters->dropped, w->reason_names, 1);
+            continue;
+        }
         if (__builtin_expect(slot->series == SERIES_REFUSED, 0)) {
             reason_add(&w->counters->dropped, slot->reason, 1);
             continue;
@@ -258,6 +273,7 @@ static void deliver(struct intake *in, struct intake_worker *w, const struct sam
 {
     (void)in;
     w->extra = extra && extra->bytes.len ? extra : NULL;
+    w->lookup_bytes = 0;
     uint64_t added = 0;
     const struct sample_group *groups = batch->groups;
     for (size_t i = 0; i < batch->groups_count; i++)

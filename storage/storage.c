@@ -58,6 +58,7 @@ static void free_storage(struct storage *st)
         raw_rows_release(&st->left_shards[i].rows);
     free(st->left_shards);
     mutex_destroy(&st->flush_lock);
+    mutex_destroy(&st->writers_lock);
     mutex_destroy(&st->positions_lock);
     mutex_destroy(&st->wake_lock);
     cond_destroy(&st->wake);
@@ -82,6 +83,7 @@ static struct storage *alloc_storage(const struct storage_options *options)
     st->journal.fd = -1;
     st->lock_fd = -1;
     mutex_init(&st->flush_lock, RANK_FLUSH);
+    mutex_init(&st->writers_lock, RANK_LEAF);
     mutex_init(&st->positions_lock, RANK_POSITIONS);
     mutex_init(&st->wake_lock, RANK_LEAF);
     cond_init(&st->wake);
@@ -280,19 +282,20 @@ uint64_t storage_reject_log_length(struct storage *st)
     return st->reject_log_length_at_open;
 }
 
-/* Rows in the writers, in bytes; and when the oldest arrived. */
+/* Rows in the writers, in bytes; and when the oldest arrived. Without their locks, which are held as long as
+ * a message takes. */
 static uint64_t writers_bytes(struct storage *st, int64_t *oldest_arrival_ms)
 {
     uint64_t rows = 0;
-    mutex_lock(&st->flush_lock);
+    mutex_lock(&st->writers_lock);
     for (struct storage_writer *w = st->writers; w; w = w->next) {
-        mutex_lock(&w->lock);
-        rows += w->rows_since_flush;
-        if (w->rows_since_flush && w->oldest_arrival_ms < *oldest_arrival_ms)
-            *oldest_arrival_ms = w->oldest_arrival_ms;
-        mutex_unlock(&w->lock);
+        uint64_t waiting = atomic_load_explicit(&w->rows_waiting, memory_order_relaxed);
+        int64_t oldest = atomic_load_explicit(&w->oldest_waiting_ms, memory_order_relaxed);
+        rows += waiting;
+        if (waiting && oldest < *oldest_arrival_ms)
+            *oldest_arrival_ms = oldest;
     }
-    mutex_unlock(&st->flush_lock);
+    mutex_unlock(&st->writers_lock);
     return rows * sizeof(struct raw_row);
 }
 

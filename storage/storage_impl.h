@@ -24,6 +24,8 @@
 #define INMEMORY_BYTES_WAIT   (2 * INMEMORY_BYTES_COMMIT)
 /* Index rows of new series are many and alike until they're sorted and joined: they don't wait either. */
 #define INDEX_BYTES_FLUSH (UINT64_C(8) << 20)
+/* Who adds them when there are so many makes the part itself. */
+#define INDEX_BYTES_HELP (4 * INDEX_BYTES_FLUSH)
 
 /* rawRows of one worker and month. */
 struct month_shard {
@@ -36,12 +38,15 @@ struct month_opener;
 
 struct storage_writer {
     struct storage *st;
-    struct mutex lock; /* RANK_WRITER: held from begin to end, and by whoever takes the shards */
-    struct storage_writer *next;
-    bool name_is_apart;            /* the owner's: see storage_writer_set_name_apart */
-    int64_t last_begin_ms;         /* monotonic clock; the writer's own, as is: */
-    double owed_ms;                /* waits too short to be made */
-    _Atomic uint64_t rows_waiting; /* rows_since_flush as of the last end, to look at without the lock */
+    struct mutex lock;           /* RANK_WRITER: held from begin to end, and by whoever takes the shards */
+    struct storage_writer *next; /* changed with flush_lock and writers_lock, read with either */
+    bool name_is_apart;          /* the owner's: see storage_writer_set_name_apart */
+    int64_t last_begin_ms;       /* monotonic clock; the writer's own, as is: */
+    double owed_ms;              /* waits too short to be made */
+    /* rows_since_flush and oldest_arrival_ms as of the last end: to look at without the lock, for a message
+     * may take its time. */
+    _Atomic uint64_t rows_waiting;
+    _Atomic int64_t oldest_waiting_ms;
     /* Locked: */
     struct month_shard *shards;
     size_t shards_count, shards_capacity;
@@ -70,6 +75,7 @@ struct storage {
 
     /* Rows leave the writers under this lock only (RANK_FLUSH), so that a part belongs to one commit. */
     struct mutex flush_lock;
+    struct mutex writers_lock; /* RANK_LEAF: of the list of writers, for those who only look */
     /* Locked by flush_lock: */
     struct storage_writer *writers;  /* in order of creation */
     uint64_t next_commit;            /* number of the cut that rows now belong to */

@@ -18,10 +18,12 @@ struct storage_writer *storage_writer_new(struct storage *st)
     w->st = st;
     mutex_init(&w->lock, RANK_WRITER);
     mutex_lock(&st->flush_lock);
+    mutex_lock(&st->writers_lock);
     struct storage_writer **end = &st->writers;
     while (*end)
         end = &(*end)->next;
     *end = w;
+    mutex_unlock(&st->writers_lock);
     mutex_unlock(&st->flush_lock);
     return w;
 }
@@ -48,12 +50,14 @@ void storage_writer_free(struct storage_writer *w)
         return;
     struct storage *st = w->st;
     mutex_lock(&st->flush_lock);
+    mutex_lock(&st->writers_lock);
     for (struct storage_writer **p = &st->writers; *p; p = &(*p)->next) {
         if (*p == w) {
             *p = w->next;
             break;
         }
     }
+    mutex_unlock(&st->writers_lock);
     atomic_fetch_add(&st->rows_added_total, w->rows_since_flush);
     for (size_t i = 0; i < w->shards_count; i++)
         move_shard(&st->left_shards, &st->left_shards_count, &st->left_shards_capacity, &w->shards[i]);
@@ -96,6 +100,7 @@ void storage_writer_end(struct storage_writer *w) TS_ATTR(no_thread_safety_analy
     struct storage *st = w->st;
     bool full = w->rows_since_flush >= WRITER_ROWS_FLUSH;
     atomic_store_explicit(&w->rows_waiting, w->rows_since_flush, memory_order_relaxed);
+    atomic_store_explicit(&w->oldest_waiting_ms, w->oldest_arrival_ms, memory_order_relaxed);
     mutex_unlock(&w->lock);
     if (full)
         wake_flusher(st, &st->rows_pending_flush);
@@ -147,6 +152,10 @@ int storage_writer_series(struct storage_writer *w, const struct metric_label *l
         *ret_reason = "index_damaged";
         storage_fail(w->st, &error);
     }
+    /* A message may hold a million new series, whose index rows are a hundred times its size; and the flusher
+     * may wait for this very writer. */
+    if (atomic_load_explicit(&w->st->table.env.pending_index_bytes, memory_order_relaxed) > INDEX_BYTES_HELP)
+        storage_flush_index_rows(w->st);
     return r;
 }
 

@@ -238,6 +238,46 @@ static int fake_labels_name_last(const struct decode_options *options, struct sp
 
 /* As stock's extra_label: after the payload's, whose labels of the same name stay (and count), and before a
  * name that is apart. */
+static int refused_labels(const struct decode_options *options, struct span key, struct span field,
+                          struct label_list *ret, const char **ret_reason)
+{
+    (void)options, (void)key, (void)field, (void)ret;
+    *ret_reason = "too_many_labels";
+    return ERR_INVALID;
+}
+
+/* A message of 16 MiB may have a key of 8 MiB and a million fields: each would be looked up with all of it.
+ */
+static void test_lookups_of_a_message_are_bounded(void **unused)
+{
+    (void)unused;
+    static const struct decoder refusing = {.name = "fake", .labels = refused_labels};
+    enum { KEY = 8 << 20, FIELDS = 400, LOOKED_UP = (1 << 30) / KEY };
+    struct fixture f;
+    set_up(&f);
+    f.in->ops->worker_free(f.in, f.w);
+    f.w = f.in->ops->worker_new(f.in, "plant", &refusing, NULL);
+    char *key = xmalloc(KEY + 1), fields[FIELDS][8];
+    memset(key, 'k', KEY);
+    key[KEY] = '\0';
+    add_group(&f.batch, key);
+    for (int i = 0; i < FIELDS; i++) {
+        snprintf(fields[i], sizeof fields[i], "f%d", i);
+        add_sample(&f.batch, fields[i], NOON, i);
+    }
+    deliver(&f, 0);
+    uint64_t looked_up = dropped(&f, "too_many_labels");
+    assert_in_range(looked_up, LOOKED_UP - 1, LOOKED_UP + 1);
+    assert_int_equal(dropped(&f, "series_names_too_large"), FIELDS - looked_up);
+    /* The next message has its own. */
+    add_group(&f.batch, "k");
+    add_sample(&f.batch, "f", NOON, 1);
+    deliver(&f, 0);
+    assert_int_equal(dropped(&f, "too_many_labels"), looked_up + 1);
+    free(key);
+    tear_down(&f);
+}
+
 static void test_extra_labels(void **unused)
 {
     (void)unused;
@@ -535,6 +575,7 @@ int main(void)
         cmocka_unit_test(test_time_limits),
         cmocka_unit_test(test_record_time),
         cmocka_unit_test(test_refused_series_cost_themselves_only),
+        cmocka_unit_test(test_lookups_of_a_message_are_bounded),
         cmocka_unit_test(test_extra_labels),
         cmocka_unit_test(test_handles_of_an_older_generation_are_dropped),
         cmocka_unit_test(test_the_next_day_is_registered_during_the_last_hour),
