@@ -126,8 +126,11 @@ step snapshot-backup full release 1200 "the same, also through vmbackup and vmre
 step rejects       quick dev     300  "what can't be decoded, of every format and through kills, is kept once, and replayed once" \
                                                      @PYTHON@ tests/real/rejects.py --build @BUILD@
 step rejects-asan  full  asan    900  "the same under ASan"     @PYTHON@ tests/real/rejects.py --build @BUILD@ --kills 20 --messages 2000
+step rejects-tsan  full  tsan    900  "the same under TSan"     @PYTHON@ tests/real/rejects.py --build @BUILD@
 step two-nodes     quick dev     300  "two nodes in one group: moves are exact; what kills and freezes leave in both stores is what it has to be" \
                                                      @PYTHON@ tests/real/two_nodes.py --build @BUILD@
+step two-nodes-asan full asan    900  "the same under ASan"     @PYTHON@ tests/real/two_nodes.py --build @BUILD@
+step two-nodes-tsan full tsan    900  "the same under TSan"     @PYTHON@ tests/real/two_nodes.py --build @BUILD@
 step two-nodes-long full dev     3600 "the same with more of each" \
                                                      @PYTHON@ tests/real/two_nodes.py --build @BUILD@ --moves 8 --kills 12 --freezes 8
 step two-nodes-cooperative full dev 1200 "the same with cooperative rebalances" \
@@ -149,6 +152,8 @@ step mqtt-fallback full  nohold  600  "the same without paho's static library"  
 step unit-fallback full  nohold  600  "unit tests in that build"                   unit nohold
 step tls           quick release 180  "certificates and passwords, refused and not, at real brokers" \
                                                      @PYTHON@ tests/real/tls.py --build @BUILD@
+step security      quick release 300  "passwords stay where they are, files are 0640, and the HTTP server holds out" \
+                                                     @PYTHON@ tests/real/security.py --build @BUILD@
 step kafka         quick dev     900  "the Kafka sink against real brokers"        bash tests/real/kafka/traps.sh @BUILD@
 step harness       full  release 900  "the harness finds what is different, and nothing else" \
                                                      @PYTHON@ tests/real/harness_check.py --build @BUILD@
