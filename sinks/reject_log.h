@@ -4,8 +4,8 @@
  * Append-only segment files in one directory, bounded: when max_size is reached the oldest segment goes,
  * counted. Entries carry checksums; a torn tail is cut at the last whole entry at open. The log's *logical
  * length* is the number of entry bytes ever appended: it only grows, also when old segments go. A commit
- * record carries it, and reject_log_cut brings the log back to it at start, so that messages read again
- * aren't logged twice.
+ * record carries it, and reject_log_cut brings the log back to it at start, and when rows are discarded, so
+ * that messages read again aren't logged twice.
  *
  * Append writes to the page cache, without fsync. Nothing here stops the stream: a failed write is counted,
  * and the entry is lost. Functions are thread-safe (RANK_REJECTS, held for a write, not for an fsync) unless
@@ -66,7 +66,7 @@ uint64_t reject_log_length(struct reject_log *log);
 int reject_log_sync(struct reject_log *log, struct error *reterr);
 
 /* Forgets entries beyond length (the whole entry that length falls into, too, if it isn't at a boundary). If
- * the log is shorter (its bytes didn't survive), it goes on at length. Before the first append. */
+ * the log is shorter (its bytes didn't survive), it goes on at length. */
 int reject_log_cut(struct reject_log *log, uint64_t length, struct error *reterr);
 
 /* Deletes the segments that end at offset or before: their entries have been dealt with. Never the last one.

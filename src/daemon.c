@@ -101,6 +101,7 @@ static int open_store(struct daemon *d)
         ;
     if (d->stop_asked)
         return EXIT_CLEAN;
+    atomic_store(&d->durable_reject_length, storage_reject_log_length(d->storage));
     if (r < 0 || reject_log_cut(d->reject_log, storage_reject_log_length(d->storage), &error) < 0) {
         log_error("can't open the rejects: %s", error.message);
         return EXIT_NO_STORE;

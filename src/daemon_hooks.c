@@ -29,6 +29,7 @@ static void on_durable(void *context, uint64_t n)
 {
     struct daemon *d = context;
     log_debug("commit %" PRIu64 " is durable", n);
+    atomic_store(&d->durable_reject_length, atomic_load(&d->cut_reject_length));
     reject_forward_durable(atomic_load(&d->reject_forward), atomic_load(&d->cut_reject_length));
     daemon_acknowledge(d);
 }
@@ -93,6 +94,16 @@ static int sync_rejects(void *context, struct error *reterr)
     return r < 0 ? ERR_IO : 0;
 }
 
+/* Their messages are rejected again when they are read again. */
+static void forget_rejects(void *context)
+{
+    struct daemon *d = context;
+    struct reject_log *log = atomic_load(&d->opened_reject_log);
+    struct error error;
+    if (log && reject_log_cut(log, atomic_load(&d->durable_reject_length), &error) < 0)
+        log_warning("%s: some rejects will be there twice", error.message);
+}
+
 struct storage_hooks daemon_storage_hooks(struct daemon *d)
 {
     return (struct storage_hooks){
@@ -105,5 +116,6 @@ struct storage_hooks daemon_storage_hooks(struct daemon *d)
         .force_merge_failed = on_force_merge_failed,
         .reject_log_length = reject_length,
         .reject_log_sync = sync_rejects,
+        .discarded = forget_rejects,
     };
 }

@@ -50,6 +50,8 @@ struct storage_hooks {
      * be NULL. */
     uint64_t (*reject_log_length)(void *context);
     int (*reject_log_sync)(void *context, struct error *reterr);
+    /* What wasn't durable is dropped, and its sources will be read again: called with all writers held. */
+    void (*discarded)(void *context);
 };
 
 struct storage_options {

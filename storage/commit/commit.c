@@ -359,6 +359,8 @@ static void discard_uncommitted(struct storage *st)
     st->discard_wanted = false;
     mutex_unlock(&st->positions_lock);
     position_table_release(&st->cut_positions);
+    if (st->hooks.discarded)
+        st->hooks.discarded(st->hooks.context);
     storage_unlock_writers(st);
     mutex_unlock(&st->flush_lock);
     storage_release_rows(&list);

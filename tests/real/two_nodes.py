@@ -5,11 +5,14 @@
 
 Under load, partitions move in good order (a node joins; one stops with leave_on_stop): each row is in exactly one store. Then nodes are killed, at
 random moments and just behind a commit record, and frozen for longer than their session: nothing is missing, and what is in both stores is what
-the node had made durable and the group didn't know of yet. How much that was is measured, in records and as time of the stream.
+the node had made durable and the group didn't know of yet. How much that was is measured, in records and as time of the stream. Some messages
+have a line that can't be decoded: the rejects of both nodes hold each once, and once more where it lies in such a window.
 """
 import argparse
+import collections
 import os
 import random
+import re
 import signal
 import sys
 import time
@@ -17,6 +20,7 @@ import time
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import workload
+from harness import rejects
 from harness import report as reports
 from harness.compare import Difference, Export
 from harness.kafka import Kafka
@@ -27,6 +31,7 @@ TOPIC, GROUP, PARTITIONS = 'shared', 'varve-nodes', 6
 RATE, LINES = 120, 10                           # messages a second, lines a message
 FLUSH = 1.0                                     # seconds
 SESSION_MS = 6000
+BAD_EVERY = 5                                   # messages
 
 
 class Stream:
@@ -34,7 +39,7 @@ class Stream:
 
     def __init__(self, kafka, seed, months):
         self.kafka, self.seed, self.months = kafka, seed, months
-        self.rows, self.count, self.running, self.messages = {}, 0, None, 0
+        self.rows, self.count, self.running, self.bad = {}, 0, None, 0
 
     def keep_going(self):
         if self.running is not None and self.running.running():
@@ -43,6 +48,8 @@ class Stream:
         # first makes values and times unique; it's small, since times grow with it and mustn't come to lie in the future
         made, rows = workload.unique_messages(self.seed + self.count, RATE * 5, self.months, PARTITIONS, lines=LINES, first=self.count * PARTITIONS)
         self.count += 1
+        made = [(p, key, text + b'\nnofields' if n % BAD_EVERY == 0 else text) for n, (p, key, text) in enumerate(made)]
+        self.bad += (len(made) + BAD_EVERY - 1) // BAD_EVERY
         for key, r in rows.items():
             self.rows.setdefault(key, []).extend(r)
         self.running = self.kafka.produce_in_background(TOPIC, self.kafka.write(made), rate=RATE)
@@ -109,11 +116,11 @@ def drain(stream, kafka, alive):
 
 
 def window(kafka, victim, directory=None):
-    """Records that the victim's store has and that the group, once it's at rest, doesn't know of."""
+    """Offsets that the victim's store has and that the group, once it's at rest, doesn't know of: {(partition, offset)}."""
     time.sleep(0.7)                             # a commit that was under way
     committed = kafka.committed(GROUP, TOPIC)
     durable = victim.positions(TOPIC, directory)
-    return sum(max(0, durable.get(p, 0) - max(0, c)) for p, c in committed.items())
+    return {(p, n) for p, c in committed.items() for n in range(max(0, c), durable.get(p, 0))}
 
 
 def take_over(stream, survivor):
@@ -138,11 +145,11 @@ def killed(report, stream, kafka, survivor, victim, chance, at_record):
     else:
         load_for(stream, chance.uniform(0.5, 3))
     victim.kill()
-    records = window(kafka, victim)
+    repeated = window(kafka, victim)
     report.say('killed %s: %d records are durable there and unknown to the group, %.2f s of the stream' %
-               ('behind a commit record' if at_record else 'at a random moment', records, records / (RATE / 2)))
+               ('behind a commit record' if at_record else 'at a random moment', len(repeated), len(repeated) / (RATE / 2)))
     take_over(stream, survivor)
-    return records
+    return repeated
 
 
 def frozen(report, stream, kafka, survivor, victim, chance):
@@ -151,7 +158,7 @@ def frozen(report, stream, kafka, survivor, victim, chance):
         join(stream, survivor, victim)
     load_for(stream, chance.uniform(0.5, 2))
     victim.process.signal(signal.SIGSTOP)
-    records = window(kafka, victim, victim.copy('frozen'))
+    repeated = window(kafka, victim, victim.copy('frozen'))
     take_over(stream, survivor)
     load_for(stream, 0.5)
     before = victim.process.output()
@@ -159,11 +166,22 @@ def frozen(report, stream, kafka, survivor, victim, chance):
     wait_for(stream, lambda: assigned(victim) == assigned(survivor) == PARTITIONS // 2, 40, 'the woken node is a member again')
     said = victim.process.output()[len(before):]
     report.check('lost' in said, 'the woken node says that it lost its partitions', said[-1500:])
-    report.say('frozen: %d records were durable and unknown to the group' % records)
-    return records
+    report.say('frozen: %d records were durable and unknown to the group' % len(repeated))
+    return repeated
 
 
-def check_union(report, stream, nodes, records, what):
+def check_rejects(report, stream, nodes, windows, what):
+    have = collections.Counter()
+    for n in nodes:
+        for entry in rejects.read(os.path.join(n.dir, 'varve', 'rejects')):
+            have[tuple(int(x) for x in re.fullmatch(r'%s/(\d+)@(\d+) line \d+' % TOPIC, entry.position).groups())] += 1
+    wrong = {where: count for where, count in have.items() if count != 1 + sum(where in w for w in windows)}
+    report.same(len(have), stream.bad, '%s: each bad line is in the rejects of a node' % what)
+    report.check(not wrong, '%s: once, and again where the windows have it: %d entries' % (what, sum(have.values())), lambda: 'times: %s' % wrong)
+
+
+def check_union(report, stream, nodes, windows, what):
+    records = sum(len(w) for w in windows)
     found, expected = union(nodes), Export.of_rows(stream.rows)
     rows = records * LINES * 2
     difference = Difference(found, expected)
@@ -173,6 +191,7 @@ def check_union(report, stream, nodes, records, what):
     for n in nodes:
         report.same(n.inspect()['rows'], n.export().rows, '%s shows every row that it holds' % n.name)
         report.check(n.export().rows > expected.rows // 20, '%s has its share: %d rows' % (n.name, n.export().rows))
+    check_rejects(report, stream, nodes, windows, what)
 
 
 def main(report, options):
@@ -188,7 +207,7 @@ def main(report, options):
         drain(stream, kafka, survivor)
         code, _ = survivor.stop()
         report.same(code, 0, 'it stops cleanly')
-        check_union(report, stream, nodes, 0, 'after %d moves in good order' % options.moves)
+        check_union(report, stream, nodes, [], 'after %d moves in good order' % options.moves)
 
         survivor.start()
         windows = [killed(report, stream, kafka, survivor, victim, chance, fault and n % 2 == 0) for n in range(options.kills)]
@@ -198,12 +217,13 @@ def main(report, options):
             if n.process.running():
                 code, _ = n.stop()
                 report.same(code, 0, '%s stops cleanly' % n.name)
-            else:
-                n.command('recover', n.dir, check=True)
-        longest = max(windows, default=0) / (RATE / 2)
+                continue
+            n.start()                           # a killed one recovers, its rejects too
+            n.stop()
+        longest = max((len(w) for w in windows), default=0) / (RATE / 2)
         # One commit's records; a node that has just got partitions catches up with what came while they were nobody's.
         report.check(longest <= FLUSH + 1.5, 'the longest window: %.2f s of the stream, with flush_interval %g s' % (longest, FLUSH))
-        check_union(report, stream, nodes, sum(windows), 'after %d kills and %d freezes' % (options.kills, options.freezes))
+        check_union(report, stream, nodes, windows, 'after %d kills and %d freezes' % (options.kills, options.freezes))
         scope.failed = report.failed > 0
 
 

@@ -75,7 +75,7 @@ def positions(report, topic):
     """Kafka positions of one topic in `inspect --json` -> {partition: next offset}. Takes the largest of several sinks'."""
     found = {}
     for p in report['positions']:
-        if p.get('topic') == topic:
+        if p.get('type') == 'kafka' and p['topic'] == topic:
             number = int(p['partition'])
             found[number] = max(found.get(number, 0), int(p['next']))
     return found

@@ -332,11 +332,18 @@ static void index_rows_in_flight_are_committed(void **state)
     temp_dir_remove(dir);
 }
 
+static void count_call(void *context)
+{
+    ++*(int *)context;
+}
+
 static void discarded_rows_are_gone_and_their_positions_back(void **state)
 {
     (void)state;
     char *dir = TEMP_DIR();
-    struct storage *st = open_store(dir, NULL, NULL);
+    int told = 0;
+    const struct storage_hooks hooks = {.context = &told, .discarded = count_call};
+    struct storage *st = open_store(dir, NULL, &hooks);
     struct storage_writer *w = storage_writer_new(st);
     put_messages(w, 0, 10, SERIES);
     assert_int_equal(storage_flush(st, 5000, NULL), 0);
@@ -344,6 +351,7 @@ static void discarded_rows_are_gone_and_their_positions_back(void **state)
     clock_sleep_ms(1200); /* in-memory parts */
     put_messages(w, 20, 25, SERIES);
     assert_int_equal(storage_discard_uncommitted(st, 1000, NULL), 0);
+    assert_int_equal(told, 1);
     assert_int_equal(position_of(st), 10);
     expect_messages(reader_new(st), 10, SERIES);
     struct storage_position to = {.next = 26};
