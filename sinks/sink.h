@@ -119,8 +119,11 @@ struct intake_ops {
     /* Drops all rows that aren't durable and sets every source's position back to its durable one: for
      * partitions that were lost to another node while rows of theirs were on their way. All sources are read
      * again from there: their next hand-over is refused. ERR_CANCELLED when a commit under way doesn't end in
-     * time (then nothing happened). Not between begin and end. */
+     * time: it's done when that has ended. In either case nothing that isn't durable when it returns becomes
+     * so. Not between begin and end. */
     int (*discard)(struct intake *in, int64_t timeout_ms, struct error *reterr);
+    /* Whether that is still to be done. */
+    bool (*discard_is_due)(struct intake *in);
     /* Number of the last durable commit record, and the store's id (hex text): for the group's metadata. */
     uint64_t (*commit_number)(struct intake *in);
     const char *(*store_id)(struct intake *in);

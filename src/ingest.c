@@ -393,6 +393,11 @@ static int discard(struct intake *in, int64_t timeout_ms, struct error *reterr)
     return storage_discard_uncommitted(of_intake(in)->storage, timeout_ms, reterr);
 }
 
+static bool discard_is_due(struct intake *in)
+{
+    return storage_discard_is_due(of_intake(in)->storage);
+}
+
 static uint64_t commit_number(struct intake *in)
 {
     return storage_commit_number(of_intake(in)->storage);
@@ -422,6 +427,7 @@ static const struct intake_ops ops = {
     .each_position = each_position,
     .flush = flush,
     .discard = discard,
+    .discard_is_due = discard_is_due,
     .commit_number = commit_number,
     .store_id = store_id,
     .paused = paused,

@@ -14,6 +14,8 @@
 #include "src/base/fault_point.h"
 #include "src/base/log.h"
 
+#define RETRY_MS 50
+
 static void take_answer(struct kafka_consumer *c, rd_kafka_event_t *event)
 {
     rd_kafka_resp_err_t err = rd_kafka_event_error(event);
@@ -39,6 +41,7 @@ static void take_answer(struct kafka_consumer *c, rd_kafka_event_t *event)
         log_info("sink %s: the group's offsets are committed again", c->sink->base.name);
     }
     c->commit_failing = err != 0;
+    c->commit_error = err;
 }
 
 static void take_answers(struct kafka_consumer *c, int timeout_ms)
@@ -101,20 +104,34 @@ void kafka_ack_serve(struct kafka_consumer *c)
 {
     take_answers(c, 0);
     /* One at a time: what comes meanwhile goes into the next. */
-    if (!c->commits_outstanding && atomic_exchange(&c->ack_due, false))
+    if (!c->commits_outstanding && !atomic_load(&c->between_generations) &&
+        atomic_exchange(&c->ack_due, false))
         send_durable(c);
+}
+
+/* Refused for the moment: the group's new assignment is still on its way to the coordinator. */
+static bool is_passing(rd_kafka_resp_err_t err)
+{
+    return err == RD_KAFKA_RESP_ERR_REBALANCE_IN_PROGRESS ||
+           err == RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS;
 }
 
 void kafka_ack_now(struct kafka_consumer *c, int64_t timeout_ms)
 {
-    int64_t deadline = clock_monotonic_ms() + timeout_ms;
+    int64_t deadline = clock_monotonic_ms() + timeout_ms, left;
     take_answers(c, 0);
     atomic_store(&c->ack_due, false);
-    send_durable(c);
-    while (c->commits_outstanding) {
-        int64_t left = deadline - clock_monotonic_ms();
-        if (left <= 0 || kafka_all_away(c->sink))
-            return;
-        take_answers(c, (int)(left < 50 ? left : 50));
-    }
+    do {
+        c->commit_error = RD_KAFKA_RESP_ERR_NO_ERROR;
+        send_durable(c);
+        while (c->commits_outstanding) {
+            left = deadline - clock_monotonic_ms();
+            if (left <= 0 || kafka_all_away(c->sink))
+                return;
+            take_answers(c, (int)(left < 50 ? left : 50));
+        }
+        left = deadline - clock_monotonic_ms();
+        if (is_passing(c->commit_error) && left > RETRY_MS)
+            clock_sleep_ms(RETRY_MS);
+    } while (is_passing(c->commit_error) && left > RETRY_MS);
 }

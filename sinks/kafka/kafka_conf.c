@@ -182,6 +182,8 @@ int kafka_conf_new(rd_kafka_conf_t **ret, const struct kafka_sink *s, struct kaf
         else
             r = conf_set(conf, p->key, p->value, reterr);
     }
+    if (r == 0 && kafka_generation_is_watched(s))
+        r = conf_set(conf, "debug", "cgrp", reterr);
     if (r == 0)
         r = set_owned(conf, s, thread_index, reterr);
     if (r < 0) {

@@ -29,6 +29,7 @@ static void turn(struct kafka_consumer *c)
         return;
     }
     kafka_fence_turned(c);
+    kafka_discard_serve(c);
     if (c->pending != KAFKA_PENDING_NONE) {
         kafka_fence_wait(c, KAFKA_REBALANCE_MS);
         kafka_rebalance_serve(c);

@@ -129,11 +129,14 @@ struct kafka_consumer {
     /* kafka_fence.c, boot time. turned_ms: when the thread last turned, 0: it doesn't have to. */
     int64_t session_ms;
     atomic_llong turned_ms, waits_until_ms, doubt_until_ms;
-    atomic_bool discarding; /* partitions were lost, and rows of theirs aren't dropped yet */
+    atomic_bool discarding; /* partitions were lost, and the store doesn't know it yet */
+    bool discard_due;       /* kafka_discard.c: it knows, and has a commit to wait for */
 
     atomic_bool ack_due;
     unsigned commits_outstanding;
     bool commit_failing;
+    rd_kafka_resp_err_t commit_error; /* of the last answer */
+    atomic_bool between_generations;  /* kafka_generation.c */
 
     rd_kafka_resp_err_t last_error; /* of a topic, said once a minute */
     int64_t last_error_ms;
@@ -274,9 +277,19 @@ void kafka_on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t err, rd_kafka_topic_
                         void *opaque);
 /* Answers the rebalance that is pending, or tries again in the next turn when no broker answers. */
 void kafka_rebalance_serve(struct kafka_consumer *c);
-/* Another node reads partitions of ours from what is durable: rows of theirs that are on their way must not
- * become durable here, too. Ends c->discarding. */
+
+/* kafka_discard.c */
+/* Another node reads partitions of ours from what is durable: when this returns, nothing more becomes durable
+ * of what is on its way. Ends c->discarding. Sets c->discard_due if there's something left to wait for. */
 void kafka_discard_rows(struct kafka_consumer *c);
+/* Goes on from the store's positions once that is done. */
+void kafka_discard_serve(struct kafka_consumer *c);
+
+/* kafka_generation.c */
+/* Whether the library has to be made to tell when the group is between two generations. */
+bool kafka_generation_is_watched(const struct kafka_sink *s);
+/* A line of the library's log: sets c->between_generations. */
+void kafka_generation_note(struct kafka_consumer *c, const char *facility, const char *text);
 
 /* kafka_elsewhere.c */
 /* A partition begins without a position: looks whether the store knows it as another sink's, or another

@@ -142,6 +142,8 @@ void kafka_on_error(rd_kafka_t *rk, int err, const char *reason, void *opaque)
 void kafka_on_log(const rd_kafka_t *rk, int level, const char *facility, const char *text)
 {
     struct kafka_consumer *c = rd_kafka_opaque(rk);
+    if (c)
+        kafka_generation_note(c, facility, text);
     /* These repeat what kafka_on_error gets. */
     bool known =
         strcmp(facility, "FAIL") == 0 || strcmp(facility, "ERROR") == 0 || strcmp(facility, "FATAL") == 0;

@@ -23,8 +23,6 @@
 
 /* Static partitions don't need the group: after that long its offsets are taken as unknown. */
 #define GROUP_PATIENCE_MS (10 * SECOND_MS)
-/* A commit under way is waited for that long before rows of lost partitions are dropped. */
-#define KAFKA_DISCARD_MS (2 * SECOND_MS)
 /* A new position's commit is waited for that long at a time; the assignment is answered once it's durable. */
 #define RECORD_MS (2 * SECOND_MS)
 
@@ -72,36 +70,20 @@ static void pending_done(struct kafka_consumer *c)
 }
 
 /* True if all rows of the partitions are durable. */
-static bool flush_and_commit(struct kafka_consumer *c)
+static bool flush(struct kafka_consumer *c)
 {
     struct kafka_sink *s = c->sink;
     struct error error = {0};
-    bool flushed = false;
     if (s->intake->ops->paused(s->intake)) {
         log_warning("sink %s: intake is paused, so partitions are let go without a flush", s->base.name);
-    } else if (s->intake->ops->flush(s->intake, KAFKA_FLUSH_MS, &error) < 0) {
+        return false;
+    }
+    if (s->intake->ops->flush(s->intake, KAFKA_FLUSH_MS, &error) < 0) {
         log_warning("sink %s: partitions are let go before their rows are durable: %s", s->base.name,
                     error.message);
-    } else {
-        flushed = true;
+        return false;
     }
-    kafka_ack_now(c, KAFKA_COMMIT_MS);
-    return flushed;
-}
-
-void kafka_discard_rows(struct kafka_consumer *c)
-{
-    struct kafka_sink *s = c->sink;
-    struct error error = {0};
-    if (s->intake->ops->discard(s->intake, KAFKA_DISCARD_MS, &error) < 0)
-        log_warning("sink %s: rows of lost partitions can't be dropped any more (%s): another node may store "
-                    "them, too",
-                    s->base.name, error.message);
-    else
-        log_info(
-            "sink %s: rows that weren't durable yet are dropped, and read again from the store's positions",
-            s->base.name);
-    atomic_store(&c->discarding, false);
+    return true;
 }
 
 static void serve_revoke(struct kafka_consumer *c)
@@ -109,8 +91,12 @@ static void serve_revoke(struct kafka_consumer *c)
     rd_kafka_topic_partition_list_t *list = c->pending_list;
     bool lost = rd_kafka_assignment_lost(c->rk) != 0;
     log_info("sink %s: %s %d partition(s)", c->sink->base.name, lost ? "lost" : "giving up", list->cnt);
-    bool durable = list->cnt == 0 || (!lost && flush_and_commit(c));
-    atomic_store(&c->discarding, !durable);
+    /* What isn't durable is out of the question before the group is told what is. */
+    bool durable = list->cnt == 0 || (!lost && flush(c));
+    if (!durable)
+        kafka_discard_rows(c);
+    if (list->cnt && !lost)
+        kafka_ack_now(c, KAFKA_COMMIT_MS);
 
     /* Incrementally, only what the library has: a halted partition isn't there. */
     rd_kafka_topic_partition_list_t *attached = rd_kafka_topic_partition_list_new(list->cnt);
@@ -127,8 +113,6 @@ static void serve_revoke(struct kafka_consumer *c)
     unassign(c, attached);
     rd_kafka_topic_partition_list_destroy(attached);
     pending_done(c);
-    if (!durable)
-        kafka_discard_rows(c);
     if (c->partitions_count)
         kafka_assignment_reseat(c);
 }
@@ -375,6 +359,6 @@ void kafka_rebalance_serve(struct kafka_consumer *c)
 {
     if (c->pending == KAFKA_PENDING_REVOKE)
         serve_revoke(c);
-    else if (c->pending == KAFKA_PENDING_ASSIGN)
+    else if (c->pending == KAFKA_PENDING_ASSIGN && !c->discard_due) /* positions are to go back before */
         serve_assign(c);
 }

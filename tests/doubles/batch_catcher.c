@@ -222,13 +222,31 @@ static int flush(struct intake *in, int64_t timeout_ms, struct error *reterr)
     return 0;
 }
 
-/* Positions go back to the durable ones; the rows behind them go. */
+/* Positions go back to the durable ones; the rows behind them go; later, if the test wants a commit to be
+ * under way. */
 static int discard(struct intake *in, int64_t timeout_ms, struct error *reterr)
 {
+    struct batch_catcher *c = catcher_of(in);
     (void)timeout_ms;
-    (void)reterr;
-    batch_catcher_crash(catcher_of(in));
+    atomic_store(&c->is_discard_due, true);
+    if (atomic_load(&c->is_commit_under_way))
+        return error_set(reterr, ERR_CANCELLED, "a commit is under way");
+    atomic_store(&c->is_discard_due, false);
+    batch_catcher_crash(c);
     return 0;
+}
+
+void batch_catcher_end_commit(struct batch_catcher *c)
+{
+    atomic_store(&c->is_commit_under_way, false);
+    if (atomic_load(&c->is_discard_due))
+        batch_catcher_crash(c);
+    atomic_store(&c->is_discard_due, false);
+}
+
+static bool discard_is_due(struct intake *in)
+{
+    return atomic_load(&catcher_of(in)->is_discard_due);
 }
 
 static uint64_t commit_number(struct intake *in)
@@ -264,6 +282,7 @@ static const struct intake_ops catcher_ops = {
     .each_position = each_position,
     .flush = flush,
     .discard = discard,
+    .discard_is_due = discard_is_due,
     .commit_number = commit_number,
     .store_id = store_id,
     .paused = paused,

@@ -44,9 +44,11 @@ struct batch_catcher {
     size_t rejects_count, rejects_capacity;
     uint64_t commit_number;
     char store_id[40];
-    atomic_uint pause_reasons; /* set by tests */
-    atomic_int refuse_next;    /* that many hand-overs are refused */
-    atomic_int flush_fails;    /* flush waits its time and answers ERR_CANCELLED */
+    atomic_uint pause_reasons;       /* set by tests */
+    atomic_int refuse_next;          /* that many hand-overs are refused */
+    atomic_int flush_fails;          /* flush waits its time and answers ERR_CANCELLED */
+    atomic_bool is_commit_under_way; /* set by tests: a discard waits for batch_catcher_end_commit */
+    atomic_bool is_discard_due;
     atomic_uint flushes, hand_overs, begins, ends;
 };
 
@@ -56,6 +58,8 @@ void batch_catcher_release(struct batch_catcher *c);
 void batch_catcher_commit(struct batch_catcher *c);
 /* What isn't durable is lost. No sink may be running. */
 void batch_catcher_crash(struct batch_catcher *c);
+/* The commit under way ends as none if a discard waits for it. */
+void batch_catcher_end_commit(struct batch_catcher *c);
 /* Rows accepted so far. */
 size_t batch_catcher_count(struct batch_catcher *c);
 /* How many of the keys PREFIX0 .. PREFIX(n-1) are missing, and how many rows there are beyond one of each. */

@@ -329,6 +329,55 @@ static void transient_errors_lose_nothing(void **state)
     stop(f);
 }
 
+/* At a stop, or when partitions go to another node, there's no next commit that would say it. */
+static void a_last_commit_is_tried_again_while_the_group_is_rebalanced(void **state)
+{
+    struct fixture *f = *state;
+    start_with(f, NULL, KAFKA_START_EARLIEST);
+    produce_numbers(f, 0, 40);
+    assert_all(f, 40);
+    rd_kafka_mock_push_request_errors(
+        f->cluster, 8 /* OffsetCommit */, 3, RD_KAFKA_RESP_ERR_REBALANCE_IN_PROGRESS,
+        RD_KAFKA_RESP_ERR_REBALANCE_IN_PROGRESS, RD_KAFKA_RESP_ERR_REBALANCE_IN_PROGRESS);
+    stop(f);
+    batch_catcher_release(&f->catcher);
+    batch_catcher_init(&f->catcher, "store-b"); /* it knows the group's offsets only */
+    start_with(f, NULL, KAFKA_START_EARLIEST);
+    produce_numbers(f, 40, 41);
+    assert_true(batch_catcher_wait(&f->catcher, 1, 30000));
+    clock_sleep_ms(500);
+    assert_int_equal(batch_catcher_count(&f->catcher), 1);
+    stop(f);
+}
+
+/* The group is rebalanced while a commit hangs in the disk: what that holds is dropped when it has ended, and
+ * nothing is begun before, since positions go back. */
+static void a_rebalance_while_a_commit_hangs(void **state)
+{
+    struct fixture *f = *state;
+    start_with(f, NULL, KAFKA_START_EARLIEST);
+    produce_numbers(f, 0, 20);
+    assert_all(f, 20);
+    batch_catcher_commit(&f->catcher);
+    produce_numbers(f, 20, 100);
+    assert_all(f, 100);
+    atomic_store(&f->catcher.flush_fails, 1);
+    atomic_store(&f->catcher.is_commit_under_way, true);
+    rd_kafka_mock_push_request_errors(f->cluster, 12 /* Heartbeat */, 1,
+                                      RD_KAFKA_RESP_ERR_REBALANCE_IN_PROGRESS);
+    for (int i = 0; i < 1000 && !atomic_load(&f->catcher.is_discard_due); i++)
+        clock_sleep_ms(20);
+    assert_true(atomic_load(&f->catcher.is_discard_due));
+    produce_numbers(f, 100, 120);
+    clock_sleep_ms(4000);
+    assert_int_equal(batch_catcher_count(&f->catcher), 100);
+    assert_true(f->sink->ops->may_commit(f->sink)); /* the store sees to it */
+    atomic_store(&f->catcher.flush_fails, 0);
+    batch_catcher_end_commit(&f->catcher);
+    assert_all(f, 120);
+    stop(f);
+}
+
 static void unknown_member_rejoins(void **state)
 {
     struct fixture *f = *state;
@@ -413,6 +462,8 @@ int main(int argc, char **argv)
         TEST(labels_of_key_and_headers_differ_by_message),
         TEST(labels_of_the_topic_hold_for_a_partition),
         TEST(unknown_member_rejoins),
+        TEST(a_last_commit_is_tried_again_while_the_group_is_rebalanced),
+        TEST(a_rebalance_while_a_commit_hangs),
     };
     size_t part = argc == 3 ? strtoul(argv[1], NULL, 10) : 1;
     size_t parts = argc == 3 ? strtoul(argv[2], NULL, 10) : 1;

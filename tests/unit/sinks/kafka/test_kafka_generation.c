@@ -1,0 +1,63 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdlib.h>
+
+#include "sinks/kafka/kafka_internal.h"
+#include "src/base/alloc.h"
+
+/* As librdkafka 2.0.2 and 2.8.0 say it. */
+static const char *const joins[] = {
+    "[thrd:main]: Group \"g\" changed join state steady -> init (state up)",
+    "[thrd:main]: Group \"g\" changed join state init -> wait-join (state up)",
+    "[thrd:main]: Group \"g\" changed join state wait-join -> wait-metadata (state up)",
+    "[thrd:main]: Group \"g\" changed join state wait-metadata -> wait-sync (state up)",
+    "[thrd:main]: Group \"g\" changed join state wait-sync -> wait-assign-call (state up)",
+};
+static const char is_steady[] =
+    "[thrd:main]: Group \"steady -> \" changed join state wait-assign-call -> steady (state up)";
+
+static void the_log_says_when_the_group_is_between_two_generations(void **state)
+{
+    (void)state;
+    struct kafka_consumer *c = xcalloc(1, sizeof *c);
+    assert_false(c->between_generations);
+    for (size_t i = 0; i < sizeof joins / sizeof *joins; i++) {
+        kafka_generation_note(c, "CGRPJOINSTATE", joins[i]);
+        assert_true(c->between_generations);
+        kafka_generation_note(c, "CGRPOP", is_steady);
+        kafka_generation_note(c, "CGRPJOINSTATE", "something else");
+        assert_true(c->between_generations);
+    }
+    kafka_generation_note(c, "CGRPJOINSTATE", is_steady);
+    assert_false(c->between_generations);
+    free(c);
+}
+
+static void only_a_cooperative_protocol_is_watched(void **state)
+{
+    (void)state;
+    struct kafka_property properties[] = {{"partition.assignment.strategy", "cooperative-sticky"},
+                                          {"debug", "broker"}};
+    struct kafka_sink s = {.properties = properties, .properties_count = 1};
+    assert_int_equal(kafka_generation_is_watched(&s), rd_kafka_version() < 0x020a0000);
+    s.properties_count = 2; /* the operator's own wins */
+    assert_false(kafka_generation_is_watched(&s));
+    s.properties_count = 1;
+    properties[0].value = "range";
+    assert_false(kafka_generation_is_watched(&s));
+    s.properties_count = 0;
+    assert_false(kafka_generation_is_watched(&s));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_log_says_when_the_group_is_between_two_generations),
+        cmocka_unit_test(only_a_cooperative_protocol_is_watched),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
