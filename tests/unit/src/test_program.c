@@ -399,7 +399,7 @@ static void test_offsets(void **state)
 
 static void test_offsets_of_a_spool_and_of_rejects(void **state)
 {
-    static const char *const keys[] = {"field/mqtt/" SPOOL, "field/rejects", "rejects/topic/varve-rejects"};
+    static const char *const keys[] = {("field/mqtt/" SPOOL), "field/rejects", "rejects/topic/varve-rejects"};
     struct fixture *f = *state;
     const char *s = f->store;
     struct storage_options options = {.path = s};
