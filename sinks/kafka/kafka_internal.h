@@ -92,6 +92,13 @@ struct kafka_consumer {
     size_t partitions_count, partitions_capacity;
     struct kafka_stats stats;
 
+    struct kafka_shown { /* kafka_metrics.c: what was shown last, for while `lock` is held by a long message
+                          */
+        struct mutex lock;
+        struct buffer text;
+        uint64_t assigned, bytes, requests, queued;
+    } shown;
+
     struct intake_worker *worker;
     struct sample_batch batch;
     struct unpacker unpacker;

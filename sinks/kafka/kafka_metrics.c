@@ -2,6 +2,11 @@
 #include <inttypes.h>
 
 #include "sinks/kafka/kafka_internal.h"
+#include "src/base/clock.h"
+
+/* A chunk is delivered in some milliseconds, but a message of a million new series takes seconds. Whoever
+ * asks in between sees what was so before. */
+#define BUSY_WAIT_MS 500
 
 /* High watermark less position. The library's position passes over control records, which ours waits behind;
  * it's unknown on an idle partition. -1: the watermark isn't known yet. */
@@ -48,22 +53,40 @@ static void broker_metrics(struct kafka_sink *s, const struct kafka_stats *stats
     }
 }
 
+static void renew_shown(struct kafka_consumer *c) REQUIRES(c->lock)
+{
+    struct kafka_shown *shown = &c->shown;
+    mutex_lock(&shown->lock);
+    buffer_clear(&shown->text);
+    partition_metrics(c, &shown->text);
+    if (c->index == 0)
+        broker_metrics(c->sink, &c->stats, &shown->text);
+    shown->assigned = c->partitions_count;
+    shown->bytes = c->stats.rx_bytes;
+    shown->requests = c->stats.requests;
+    shown->queued = (uint64_t)c->stats.queued;
+    mutex_unlock(&shown->lock);
+}
+
 void kafka_metrics(struct sink *base, struct buffer *dst)
 {
     struct kafka_sink *s = (struct kafka_sink *)base;
-    uint64_t assigned = 0, bytes = 0, requests = 0;
-    int64_t queued = 0;
+    uint64_t assigned = 0, bytes = 0, requests = 0, queued = 0;
+    int64_t until_ms = clock_monotonic_ms() + BUSY_WAIT_MS;
     for (unsigned i = 0; i < s->consumers_count; i++) {
         struct kafka_consumer *c = s->consumers[i];
-        mutex_lock(&c->lock);
-        partition_metrics(c, dst);
-        if (i == 0)
-            broker_metrics(s, &c->stats, dst);
-        assigned += c->partitions_count;
-        bytes += c->stats.rx_bytes;
-        requests += c->stats.requests;
-        queued += c->stats.queued;
-        mutex_unlock(&c->lock);
+        int64_t left_ms = until_ms - clock_monotonic_ms();
+        if (mutex_lock_ms(&c->lock, left_ms > 0 ? left_ms : 0)) {
+            renew_shown(c);
+            mutex_unlock(&c->lock);
+        }
+        mutex_lock(&c->shown.lock);
+        buffer_append(dst, c->shown.text.data, c->shown.text.len);
+        assigned += c->shown.assigned;
+        bytes += c->shown.bytes;
+        requests += c->shown.requests;
+        queued += c->shown.queued;
+        mutex_unlock(&c->shown.lock);
     }
     const struct {
         const char *name;
@@ -78,7 +101,7 @@ void kafka_metrics(struct sink *base, struct buffer *dst)
         {"varve_kafka_group_offsets_moved_total", atomic_load(&s->group_moved)},
         {"varve_kafka_received_bytes_total", bytes},
         {"varve_kafka_requests_total", requests},
-        {"varve_kafka_queued_records", (uint64_t)queued},
+        {"varve_kafka_queued_records", queued},
         {"varve_kafka_partitions_assigned", assigned},
     };
     for (size_t i = 0; i < sizeof counters / sizeof *counters; i++)

@@ -142,6 +142,7 @@ static struct kafka_consumer *consumer_new(struct kafka_sink *s, unsigned index)
     c->sink = s;
     c->index = index;
     mutex_init(&c->lock, RANK_SINK);
+    mutex_init(&c->shown.lock, RANK_LEAF);
     return c;
 }
 
@@ -162,6 +163,8 @@ static void consumer_free(struct kafka_consumer *c)
     rendered_labels_release(&c->labels);
     kafka_stats_release(&c->stats);
     mutex_destroy(&c->lock);
+    mutex_destroy(&c->shown.lock);
+    buffer_release(&c->shown.text);
     free(c);
 }
 

@@ -66,6 +66,30 @@ void mutex_lock(struct mutex *m) TS_ATTR(no_thread_safety_analysis)
     must(pthread_mutex_lock(&m->native), "pthread_mutex_lock");
 }
 
+static struct timespec time_in(clockid_t clock, int64_t ms)
+{
+    struct timespec t;
+    clock_gettime(clock, &t);
+    t.tv_sec += ms / 1000;
+    t.tv_nsec += ms % 1000 * 1000000;
+    if (t.tv_nsec >= 1000000000) {
+        t.tv_sec++;
+        t.tv_nsec -= 1000000000;
+    }
+    return t;
+}
+
+bool mutex_lock_ms(struct mutex *m, int64_t timeout_ms) TS_ATTR(no_thread_safety_analysis)
+{
+    struct timespec until = time_in(CLOCK_REALTIME, timeout_ms); /* the one that TSan knows a wait for */
+    int r = pthread_mutex_timedlock(&m->native, &until);
+    if (r == ETIMEDOUT)
+        return false;
+    must(r, "pthread_mutex_timedlock");
+    rank_push(m->rank);
+    return true;
+}
+
 bool mutex_trylock(struct mutex *m) TS_ATTR(no_thread_safety_analysis)
 {
     int r = pthread_mutex_trylock(&m->native);
@@ -108,14 +132,7 @@ void cond_wait(struct cond *c, struct mutex *m)
 
 bool cond_wait_ms(struct cond *c, struct mutex *m, int64_t timeout_ms)
 {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    t.tv_sec += timeout_ms / 1000;
-    t.tv_nsec += timeout_ms % 1000 * 1000000;
-    if (t.tv_nsec >= 1000000000) {
-        t.tv_sec++;
-        t.tv_nsec -= 1000000000;
-    }
+    struct timespec t = time_in(CLOCK_MONOTONIC, timeout_ms);
     int r = pthread_cond_timedwait(&c->native, &m->native, &t);
     if (r == ETIMEDOUT)
         return false;

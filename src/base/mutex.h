@@ -56,6 +56,9 @@ struct cond {
 void mutex_init(struct mutex *m, enum lock_rank rank);
 void mutex_destroy(struct mutex *m);
 void mutex_lock(struct mutex *m) TS_ATTR(acquire_capability(*m));
+/* False if somebody has it for all of timeout_ms (of the wall clock: for waits that don't have to be exact).
+ */
+bool mutex_lock_ms(struct mutex *m, int64_t timeout_ms) TS_ATTR(try_acquire_capability(true, *m));
 /* False at once if somebody has it. */
 bool mutex_trylock(struct mutex *m) TS_ATTR(try_acquire_capability(true, *m));
 void mutex_unlock(struct mutex *m) TS_ATTR(release_capability(*m));

@@ -257,7 +257,7 @@ static void test_lookups_of_a_message_are_bounded(void **unused)
     set_up(&f);
     f.in->ops->worker_free(f.in, f.w);
     f.w = f.in->ops->worker_new(f.in, "plant", &refusing, NULL);
-    char *key = xmalloc(KEY + 1), fields[FIELDS][8];
+    char *key = xmalloc(KEY + 1), fields[FIELDS][16];
     memset(key, 'k', KEY);
     key[KEY] = '\0';
     add_group(&f.batch, key);
