@@ -53,8 +53,8 @@ def start_kafka(scope, authority, planted):
     for k, v in settings.items():
         kafka.options += ['--set', '%s=%s' % (k, v)]
     kafka.start()
-    for topic in (TOPIC, 'rejected'):
-        kafka.create(topic)
+    kafka.create(TOPIC, max_message_bytes=8 << 20)
+    kafka.create('rejected')
     return kafka, *('127.0.0.1:%d' % p for p in ports.values())
 
 
@@ -303,6 +303,22 @@ def attack(report, varve, kafka):
     report.same(varve.metric('varve_intake_paused'), 0, 'intake never waits')
 
 
+def poison(report, varve, kafka):
+    """A line whose 100,000 fields would each be looked up with all of its 100,000 tags."""
+    count, before = 100000, varve.metric('varve_sink_messages_total', sink='plain')
+    line = b'm,%s %s 1700000000000' % (b','.join(b't%d=v' % n for n in range(count)), b','.join(b'f%d=1' % n for n in range(count)))
+    kafka.produce(TOPIC, [(0, None, line), (0, None, lines(0, 20, 'after'))], max_bytes=4 << 20)
+    watch, begin = Watch(varve), time.monotonic()
+    while varve.metric('varve_sink_messages_total', sink='plain') < before + 2 and time.monotonic() < begin + 120:
+        watch.look(0.5)
+    seconds = time.monotonic() - begin
+    report.check(varve.metric('varve_sink_messages_total', sink='plain') == before + 2 and not watch.failures and watch.longest < 5,
+                 'a line of %d KB, of %d tags and fields, is over after %.1f s, and /metrics answered within %.1f s' % (len(line) >> 10, count, seconds, watch.longest),
+                 watch.failures[:3])
+    dropped = {l[0][1]: v for (n, l), v in varve.metrics().items() if n == 'varve_rows_dropped_total' and v}
+    report.check(sum(dropped.values()) == count and dropped.get('series_names_too_large', 0) > 0, 'its samples are counted as dropped: %s' % dropped)
+
+
 # ------------------------------------------------------------------
 
 def restored(report, scope, varve, planted, build, kafka):
@@ -361,12 +377,15 @@ def main(report, options):
         attack(report, varve, kafka)
         varve.wait_durable(kafka, GROUP, TOPIC)
         report.same(varve.metric('varve_sink_rows_total', sink='plain'), ROWS + 1 + 20 * 50 * 20, 'every row was taken in')
+        poison(report, varve, kafka)
         check_logs(report, varve, planted)
         restored(report, scope, varve, planted, options.build, kafka)
         report.same(varve.stop()[0], 0, 'it stops cleanly')
         check_modes(report, 'store, spool and rejects after the stop', varve.dir, scope.path('rejects'))
         found = planted.found_below(varve.dir) | planted.found_below(scope.path('rejects')) | planted.found_below(scope.path('copy'))
         report.same(found, {}, 'no secret in a file of the store, the spool or the rejects')
+        with open(varve.file, 'rb') as f:
+            report.same(sorted(planted.found(f.read())), ['http', 'kafka_wrong', 'mqtt_wrong'], 'what is looked for is found where it lies')
         check_outputs(report, scope, varve, planted, varve.program)
         check_modes(report, 'after the commands', varve.dir, scope.path('rejects'))
         scope.failed = report.failed > 0
