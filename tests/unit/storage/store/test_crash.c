@@ -169,24 +169,38 @@ static void killed_at_every_operation(void **state)
     print_message("%ld operations\n", at - 1);
 }
 
+/* Where a commit ends in the middle, so that the next open has something to recover. */
+static const char *const unclean_points[] = {"commit.recorded", "publish.index", "commit.published"};
+#define UNCLEAN_POINTS (sizeof unclean_points / sizeof *unclean_points)
+
+static char *unclean_store(const char *point, struct told *told)
+{
+    char *dir = TEMP_DIR();
+    setenv("VARVE_FAULT_POINT", point, 1);
+    (void)run_in_child(dir, OPERATIONS_MAX, told);
+    unsetenv("VARVE_FAULT_POINT");
+    return dir;
+}
+
 /* A store with an unclean stop behind it: killed again at every operation of its recovery and of what
  * follows. */
 static void killed_again_at_every_operation_of_the_recovery(void **state)
 {
     (void)state;
-    static const char *const points[] = {"commit.recorded", "publish.index", "commit.published"};
-    for (size_t p = 0; p < sizeof points / sizeof *points; p++) {
+    for (size_t p = 0; p < UNCLEAN_POINTS; p++) {
+        struct told *told = shared_told();
+        char *unclean = unclean_store(unclean_points[p], told);
+        uint64_t durable = told->durable_messages, handed_over = told->handed_over;
         for (long at = 1, done = 0; !done; at += STRIDE) {
-            char *dir = TEMP_DIR();
-            struct told *told = shared_told();
-            setenv("VARVE_FAULT_POINT", points[p], 1);
-            (void)run_in_child(dir, OPERATIONS_MAX, told);
-            unsetenv("VARVE_FAULT_POINT");
+            char *dir = temp_dir_copy(unclean);
+            told->durable_messages = durable;
+            told->handed_over = handed_over;
             done = run_in_child(dir, at, told);
             check(dir, told, at);
-            munmap(told, sizeof *told);
             temp_dir_remove(dir);
         }
+        munmap(told, sizeof *told);
+        temp_dir_remove(unclean);
     }
 }
 
@@ -195,18 +209,16 @@ static void killed_again_at_every_operation_of_the_recovery(void **state)
 static void every_operation_of_the_recovery_fails(void **state)
 {
     (void)state;
-    static const char *const points[] = {"commit.recorded", "publish.index", "commit.published"};
-    static const enum fault_kind kinds[] = {FAULT_IO, FAULT_FULL, FAULT_SHORT_WRITE};
-    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+    static const enum fault_kind kinds[UNCLEAN_POINTS] = {FAULT_IO, FAULT_FULL, FAULT_SHORT_WRITE};
+    struct told *told = shared_told();
+    for (size_t i = 0; i < UNCLEAN_POINTS * UNCLEAN_POINTS; i++) {
+        enum fault_kind kind = kinds[i % UNCLEAN_POINTS];
+        char *unclean = unclean_store(unclean_points[i / UNCLEAN_POINTS], told);
         long failed = 0, at = 1;
         for (bool done = false; !done; at += STRIDE) {
-            char *dir = TEMP_DIR();
-            struct told *told = shared_told();
-            setenv("VARVE_FAULT_POINT", points[i], 1);
-            (void)run_in_child(dir, OPERATIONS_MAX, told);
-            unsetenv("VARVE_FAULT_POINT");
+            char *dir = temp_dir_copy(unclean);
             struct fault_fs f;
-            fault_fs_init(&f, kinds[i], at);
+            fault_fs_init(&f, kind, at);
             struct storage_options options = {.path = dir,
                                               .fs = &f.fs,
                                               .retention_ms = 400 * DAY_MS,
@@ -223,12 +235,13 @@ static void every_operation_of_the_recovery_fails(void **state)
             failed += !is_open || storage_close(st, NULL) < 0;
             done = atomic_load(&f.operations) < at;
             check(dir, told, at);
-            munmap(told, sizeof *told);
             temp_dir_remove(dir);
         }
         print_message("%ld operations, %ld failed\n", at - 1, failed);
         assert_true(failed > 30 / STRIDE);
+        temp_dir_remove(unclean);
     }
+    munmap(told, sizeof *told);
 }
 
 static void fail_every_operation(enum fault_kind kind, long length)

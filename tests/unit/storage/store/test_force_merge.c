@@ -249,14 +249,16 @@ static void check(const char *dir, const char *when, long at)
 static void killed_at_every_operation(void **state)
 {
     (void)state;
+    char *filled = filled_store();
     long at = 1;
     for (bool done = false; !done; at += STRIDE) {
         assert_true(at < 2000);
-        char *dir = filled_store();
+        char *dir = temp_dir_copy(filled);
         done = merge_in_child(dir, at);
         check(dir, "operation", at);
         temp_dir_remove(dir);
     }
+    temp_dir_remove(filled);
     print_message("%ld operations\n", at - 1);
     assert_true(at > 50);
 }
@@ -267,11 +269,12 @@ static void every_operation_fails(void **state)
 {
     (void)state;
     static const enum fault_kind kinds[] = {FAULT_IO, FAULT_FULL, FAULT_SHORT_WRITE};
+    char *filled = filled_store();
     for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
         long failed = 0, at = 1;
         for (bool done = false; !done; at += STRIDE) {
             assert_true(at < 2000);
-            char *dir = filled_store();
+            char *dir = temp_dir_copy(filled);
             struct fault_fs f;
             fault_fs_init(&f, kinds[k], at);
             struct storage_options options = {.path = dir,
@@ -295,6 +298,7 @@ static void every_operation_fails(void **state)
         print_message("%ld operations, %ld failed\n", at - 1, failed);
         assert_true(failed > 10);
     }
+    temp_dir_remove(filled);
 }
 
 #ifdef VARVE_FAULT_POINTS
