@@ -23,6 +23,7 @@ from harness import rejects
 from harness import remote_write as rw
 from harness import report as reports
 from harness.compare import Difference, Export, canonical
+from harness.compress import snappy_block, zstd
 from harness.kafka import Kafka
 from harness.scope import Scope, wait_until
 from harness.varve import Varve, has_fault_points, sink, yaml
@@ -31,6 +32,35 @@ HEAD = 64 << 10                                 # kept of a message that is too 
 POINTS = ('commit.before_record', 'commit.recorded', 'commit.published', 'publish.parts_json')
 PARTITIONS = 2
 WORDS = (b'warm', b'', b'12 degrees', b'{}')    # no numbers
+RUBBISH = bytes(b for b in range(1, 256) if b not in b' \n') * 3
+
+
+def remote_write_request(*series):
+    return snappy_block(b''.join(series))
+
+
+def kinds(form):
+    """Payloads that are rejected whole -> {payload: reason}: each reason that the format has, and what is no whole compressed payload."""
+    deep = b'{"a":' * 100
+    out = {magic + RUBBISH: 'bad_compression' for magic in (b'\x1f\x8b\x08', b'\x28\xb5\x2f\xfd', b'\x04\x22\x4d\x18', b'\xff\x06\x00\x00sNaPpY',
+                                                             b'\x82SNAPPY\x00\x00\x00\x00\x01\x00\x00\x00\x01')}
+    out[zstd(bytes(70 << 20))] = 'unpacked_too_large'
+    named = b'{"metric":{"__name__":"x"},'
+    out.update({
+        'influx': {b'm,host v=1': 'missing_tag_value', b'm v': 'missing_field_value', b'm =1': 'empty_field_key', b'm v="abc': 'missing_closing_quote',
+                   b'm v=3x9i 5': 'bad_integer', b'm v=1 x': 'bad_timestamp', b'cpu,host=a': 'missing_fields'},
+        'jsonline': {b'{}': 'missing_metric', named + b'"timestamps":[1]}': 'missing_values', named + b'"values":[1]}': 'missing_timestamps',
+                     named + b'"values":[1,2],"timestamps":[1]}': 'values_timestamps_differ', named + b'"values":["x"],"timestamps":[1]}': 'bad_value',
+                     named + b'"values":[1],"timestamps":["x"]}': 'bad_timestamp', b'{"metric":{}}': 'missing_tags', b'{"metric"': 'bad_json',
+                     deep: 'json_too_deep'},
+        'json': {b'{"v":1,"ts":1}': 'missing_label', b'{"s":{"a":1},"v":1,"ts":1}': 'bad_label', b'{"s":"x","v":1,"ts":"soon"}': 'bad_time',
+                 b'{"s":"x","v":"text","ts":1}': 'bad_field', b'{"s":"x","v"': 'bad_json', deep: 'json_too_deep'},
+        'shapes': {b'{"x":1}': 'no_readings', b'{"r":[{"v":1}]}': 'missing_name', b'{"r":[{"n":{},"v":1}]}': 'bad_name',
+                   b'{"r":[{"n":"x","%s":1}]}' % (b'k' * 2000): 'field_name_too_long', b'{"r"': 'bad_json'},
+        'prometheus_remote_write': {RUBBISH: 'bad_snappy', snappy_block(b'\xff' * 50): 'bad_protobuf',
+                                    remote_write_request(rw.series([('__name__', 'h')], rw.histogram(1, 1, 1.0, 100, 1, [1]))): 'histogram_schema'},
+    }[form])
+    return out
 
 
 class Maker:
@@ -52,20 +82,19 @@ class Maker:
         return {'influx': lambda: b'good_influx,s=s%d v=%d %d' % (s, v, t * 10 ** 6),
                 'jsonline': lambda: json.dumps({'metric': {'__name__': 'good_jsonline_v', 's': 's%d' % s}, 'values': [v], 'timestamps': [t]}).encode(),
                 'json': lambda: json.dumps({'s': 's%d' % s, 'v': v, 'ts': t}).encode(),
+                'shapes': lambda: json.dumps({'r': [{'n': 'good_shapes', 's': 's%d' % s, 'v': v, 'ts': t}]}).encode(),
                 'prometheus_remote_write': lambda: rw.field(1, rw.labels([('__name__', 'good_prometheus_remote_write_v'), ('s', 's%d' % s)]) +
                                                             rw.sample(float(v), t))}[self.form]()
 
     def bad(self):
         """One of each kind."""
-        rubbish = bytes(b for b in range(1, 256) if b not in b' \n') * 3
         large = b'x' * 100000
         cut = gzip.compress(self.form.encode() * 1000)[:-9]
-        out = [(rubbish, [(0, rubbish)]), (cut, [(0, cut)]), (large, [(0, large[:HEAD])]), (b'null', [(0, b'null')]),
-               (b'\x1f\x8b' + rubbish, [(0, b'\x1f\x8b' + rubbish)])]
+        out = [(RUBBISH, [(0, RUBBISH)]), (cut, [(0, cut)]), (large, [(0, large[:HEAD])]), (b'null', [(0, b'null')])]
+        out += [(payload, [(0, payload)]) for payload in kinds(self.form)]
         if self.form == 'influx':
             a, b = self.good(), self.good()
-            out += [(b'\n'.join((b'bad line', a, b'cpu,host=a', b, b'm v=1 x')), [(1, b'bad line'), (3, b'cpu,host=a'), (5, b'm v=1 x')]),
-                    (b'm v=3x9i 5', [(0, b'm v=3x9i 5')])]
+            out += [(b'\n'.join((b'bad line', a, b'cpu,host=a', b, b'm v=1 x')), [(1, b'bad line'), (3, b'cpu,host=a'), (5, b'm v=1 x')])]
         if self.form == 'jsonline':
             a, b = self.good(), self.good()
             out.append((b'\n'.join((a, b'{"metric":{}}', b, b'{"metric"')), [(2, b'{"metric":{}}'), (4, b'{"metric"')]))
@@ -92,14 +121,15 @@ class Topic:
             self.expected[(self.sink_name, where + (' line %d' % line if line else ''), kept, len(kept) if line else len(payload))] += 1
 
 
-FORMATS = ('influx', 'jsonline', 'json', 'prometheus_remote_write')
+FORMATS = ('influx', 'jsonline', 'json', 'prometheus_remote_write', 'shapes')       # shapes: JSON by another mapping
 
 
 def sinks(kafka, numbers):
     """numbers: of the sink whose configuration is wrong at first."""
-    more = {'json': {'json': {'name': 'good_json', 'time': '$.ts', 'labels': {'s': '$.s'}, 'fields': ['$.v as v']}}}
-    out = [sink(kafka.brokers, form, 'varve-rejects-' + form, name='sink-' + form[:10].replace('_', '-'), format=form, max_message_size='64KiB',
-                **more.get(form, {})) for form in FORMATS]
+    more = {'shapes': {'format': 'json', 'json': {'each': '$.r[*]', 'name': '${$.n}', 'time': '$.ts', 'labels': {'s': '$.s'}}},
+            'json': {'json': {'name': 'good_json', 'time': '$.ts', 'labels': {'s': '$.s'}, 'fields': ['$.v as v']}}}
+    out = [sink(kafka.brokers, form, 'varve-rejects-' + form, name='sink-' + form[:10].replace('_', '-'), max_message_size='64KiB',
+                **{'format': form, **more.get(form, {})}) for form in FORMATS]
     return out + [sink(kafka.brokers, 'numbers', 'varve-rejects-numbers', name='numbers', **numbers)]
 
 
@@ -120,6 +150,45 @@ def check_rejects(report, entries, expected, what):
     missing, extra = expected - found, found - expected
     report.check(not missing and not extra, '%s: %d rejects, missing %d, extra %d' % (what, sum(expected.values()), sum(missing.values()), sum(extra.values())),
                  lambda: 'missing:\n%s\nextra:\n%s' % (shown(missing), shown(extra)))
+
+
+def check_reasons(report, entries, names):
+    """Each kind of payload is there, with its own reason."""
+    found = collections.defaultdict(set)
+    for e in entries:
+        found[(e.sink, e.payload)].add(e.reason)
+    wrong = ['%s %r: %s instead of %s' % (form, payload[:60], sorted(found[(names[form], payload)]), reason) for form in FORMATS
+             for payload, reason in kinds(form).items() if found[(names[form], payload)] != {reason}]
+    report.check(not wrong, '%d kinds of payloads, each with its reason' % sum(len(kinds(form)) for form in FORMATS), '\n'.join(wrong))
+
+
+def check_topic(report, scope, kafka, entries):
+    """At least once, with the position as key."""
+    r = scope.run(['kcat', '-C', '-b', kafka.brokers, '-t', 'rejected', '-o', 'beginning', '-e', '-q', '-f', '%k\t%h\n'])
+    records = collections.Counter(line.split('\t')[0] for line in r.stdout.decode('utf-8', 'replace').splitlines() if '\t' in line)
+    wanted = collections.Counter('%s/%s' % (e.sink, e.position) for e in entries)
+    missing, strange = wanted - records, set(records) - set(wanted)
+    report.check(not missing and not strange and b'varve.reason=' in r.stdout, 'the topic has all %d rejects under their positions, in %d records' %
+                 (sum(wanted.values()), sum(records.values())), 'missing %s, strange %s' % (list(missing.items())[:4], list(strange)[:4]))
+
+
+def bounded(report, varve, kafka):
+    """The oldest go first, and are counted; the stream doesn't mind."""
+    directory = os.path.join(varve.dir, 'varve', 'rejects')
+    varve.config['rejects'] = {'max_size': '1MiB'}
+    varve.start()
+    before = varve.metric('varve_sink_messages_total', sink='sink-influx')
+    messages = [(0, b'k', b'bad %d ' % n + b'x' * 50000) for n in range(60)] + [(0, b'k', b'bounded v=1 1700000000000')]
+    kafka.produce('influx', messages)
+    wait_until(lambda: varve.metric('varve_sink_messages_total', sink='sink-influx') >= before + len(messages), 30, 'all taken in')
+    varve.flush()
+    report.check(varve.metric('varve_rejects_dropped_total') > 0, 'what had to go is counted: %d' % varve.metric('varve_rejects_dropped_total'))
+    report.same(varve.stop()[0], 0, 'it stops')
+    size = sum(os.path.getsize(os.path.join(directory, f)) for f in os.listdir(directory))
+    kept = [e.payload for e in stored_rejects(varve)]
+    report.check(size <= 1 << 20 and kept[-1].startswith(b'bad 59 ') and len(kept) > 10, 'the rejects keep within rejects.max_size: %d bytes, the last %d' % (size, len(kept)),
+                 '%d bytes, %s' % (size, [k[:8] for k in kept]))
+    report.check(any('bounded_v' in s for s in varve.export().series), 'the good one behind them is stored')
 
 
 def kills(report, scope, options, kafka, varve, chance, producers):
@@ -205,7 +274,7 @@ def main(report, options):
         varve = Varve(scope, options.build, scope.path('store'), sinks(kafka, wrong), storage={'flush_interval': '300ms'},
                       rejects={'kafka': {'brokers': [kafka.brokers], 'topic': 'rejected'}})
         kafka.create('rejected', PARTITIONS)
-        names = {s['format']: s['name'] for s in varve.config['sinks'][:-1]}
+        names = {form: s['name'] for form, s in zip(FORMATS, varve.config['sinks'])}
         topics, good_rows, producers = {}, {}, []
         for form in FORMATS:
             maker, out = Maker(form, month), []
@@ -251,11 +320,12 @@ def main(report, options):
             expected += topics[form].expected
         wanted = len(stored_rejects(varve))
         wait_until(lambda: sum(kafka.high('rejected').values()) >= wanted, 20, 'all rejects are in the topic')
-        report.check(True, 'the topic got all %d rejects, in %d records' % (wanted, sum(kafka.high('rejected').values())))
         code, _ = varve.stop()
         report.same(code, 0, 'it stops cleanly')
         entries = stored_rejects(varve)
         check_rejects(report, [e for e in entries if e.sink != 'numbers'], expected, 'after the kills')
+        check_reasons(report, entries, names)
+        check_topic(report, scope, kafka, entries)
         report.say('reasons: %s' % dict(collections.Counter(e.reason for e in entries)))
         of_numbers = [e for e in entries if e.sink == 'numbers']
         report.same(sorted(e.payload for e in of_numbers), sorted(v for v in offsets.values() if v), 'numbers are no Influx lines: all rejected, but empty ones')
@@ -273,6 +343,7 @@ def main(report, options):
         varve.flush()
         code, _ = varve.stop()
         report.same(code, 0, 'the service starts on it, and stops')
+        bounded(report, varve, kafka)
         r = varve.command('verify', varve.dir)
         report.check(r.returncode == 0, 'varve verify finds nothing', r.stderr.decode())
         scope.failed = report.failed > 0
