@@ -9,7 +9,7 @@ from .on_nodes import wait
 
 def _run(world, command, broker):
     script = world.kafka.script(command, broker)
-    yield from wait(lambda: not script.running(), 90, '%s of Kafka broker %d' % (command, broker))
+    yield from wait(lambda: not script.running(), 150, '%s of Kafka broker %d' % (command, broker))
     if script.exit_code() != 0:
         raise ProgramFailed('%s of Kafka broker %d:\n%s' % (command, broker, script.output()[-2000:]))
 

@@ -49,9 +49,9 @@ class World:
         self.kafka.create(TOPIC, self.partitions, min_insync_replicas=1)
         for node in self.nodes:
             node.launch()
-        wait_until(lambda: all(n.is_ready() for n in self.nodes), 60, 'both nodes are ready')
+        wait_until(lambda: all(n.is_ready() for n in self.nodes), 120, 'both nodes are ready')
         self.kafka_load.keep_going()
-        wait_until(self.is_well, 60, 'both nodes have their partitions and sessions', 0.3)
+        wait_until(self.is_well, 120, 'both nodes have their partitions and sessions', 0.3)
         self.mqtt_load.start()
         wait_until(lambda: all(n.varve.metric('varve_mqtt_packet_ids_count_up') == 1 for n in self.nodes), 30, 'the broker is seen to count packet ids up')
 
