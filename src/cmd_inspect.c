@@ -134,9 +134,9 @@ static void print_month(const struct inspection *in, const char *month)
     }
 }
 
-static void print_positions(const struct position_table *positions)
+static void print_positions(const char *what, const struct position_table *positions)
 {
-    printf("\npositions: %zu\n", positions->count);
+    printf("\n%s: %zu\n", what, positions->count);
     for (size_t i = 0; i < positions->count; i++) {
         const struct position_entry *e = &positions->entries[i];
         struct buffer text = {0};
@@ -151,7 +151,12 @@ static void print_text(const struct inspection *in)
     print_store(in);
     for (size_t i = 0; i < in->view.months_count; i++)
         print_month(in, in->view.months[i].month.name);
-    print_positions(&in->view.state.positions);
+    print_positions("positions", &in->view.state.positions);
+    if (in->view.has_prepared) {
+        printf("\ncommit %" PRIu64 " is prepared and waits for its group to decide (fenced_commits)\n",
+               in->view.prepared.record.n);
+        print_positions("its positions", &in->view.prepared.record.positions);
+    }
 }
 
 /* --- JSON --- */
@@ -224,6 +229,18 @@ static void append_month(struct buffer *b, const struct inspection *in, const ch
     buffer_append_str(b, "]}");
 }
 
+static void append_positions(struct buffer *b, const struct position_table *positions)
+{
+    buffer_append_str(b, "\"positions\":[");
+    for (size_t i = 0; i < positions->count; i++) {
+        const struct position_entry *e = &positions->entries[i];
+        if (i)
+            buffer_append_u8(b, ',');
+        position_append_json(b, e->key, e->key_len, &e->position);
+    }
+    buffer_append_u8(b, ']');
+}
+
 static void append_json(struct buffer *b, const struct inspection *in)
 {
     struct sums s = sum_parts(in, NULL);
@@ -246,14 +263,14 @@ static void append_json(struct buffer *b, const struct inspection *in)
             buffer_append_u8(b, ',');
         append_month(b, in, in->view.months[i].month.name);
     }
-    buffer_append_str(b, "],\"positions\":[");
-    for (size_t i = 0; i < in->view.state.positions.count; i++) {
-        const struct position_entry *e = &in->view.state.positions.entries[i];
-        if (i)
-            buffer_append_u8(b, ',');
-        position_append_json(b, e->key, e->key_len, &e->position);
+    buffer_append_str(b, "],");
+    append_positions(b, &in->view.state.positions);
+    if (in->view.has_prepared) {
+        buffer_printf(b, ",\"prepared\":{\"commit\":%" PRIu64 ",", in->view.prepared.record.n);
+        append_positions(b, &in->view.prepared.record.positions);
+        buffer_append_u8(b, '}');
     }
-    buffer_append_str(b, "]}\n");
+    buffer_append_str(b, "}\n");
 }
 
 /* --- one part --- */

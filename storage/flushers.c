@@ -106,7 +106,7 @@ static bool commit_round(struct storage *st)
 static void inmemory_parts_flusher(void *arg)
 {
     struct storage *st = arg;
-    bool held = false;
+    bool held = storage_undecided_ms(st) >= 0; /* one was found */
     while (!atomic_load(&st->failed)) {
         int64_t interval = held                          ? HELD_RETRY_MS
                            : atomic_load(&st->disk_full) ? FULL_RETRY_MS

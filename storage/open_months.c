@@ -154,7 +154,8 @@ static void preload(void *arg)
 {
     struct month_opener *o = arg;
     struct error error = {0};
-    if (series_lookup_preload(o->st->lookup, clock_now_ms(), &error) < 0)
+    /* Not while the index may still get parts that this process didn't make (commit/two_phase.c). */
+    if (storage_undecided_ms(o->st) < 0 && series_lookup_preload(o->st->lookup, clock_now_ms(), &error) < 0)
         (void)storage_fail(o->st, &error);
     open_in_background(o);
 }

@@ -83,7 +83,7 @@ static void pin(struct storage *st, struct pinned *ret)
     struct checkpoint *c = &ret->checkpoint;
     c->n = atomic_load(&st->commit_number);
     c->time_ms = clock_check_commit_ms(&st->clock);
-    c->reject_log_length = st->cut_reject_log_length;
+    c->reject_log_length = st->durable_reject_log_length;
     memcpy(c->store_id, st->journal.store_id, STORE_ID_BYTES);
     mutex_lock(&st->positions_lock);
     position_table_apply(&c->positions, &st->durable);

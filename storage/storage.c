@@ -34,6 +34,10 @@ static void set_next_part(struct storage *st, const struct store_view *view)
             largest = number > largest ? number : largest;
         }
     }
+    for (size_t i = 0; view->has_prepared && i < view->prepared.record.parts_count; i++) {
+        uint64_t number = name_number(view->prepared.record.parts[i].name);
+        largest = number > largest ? number : largest;
+    }
     uint64_t now = clock_now_ns();
     atomic_store(&st->table.env.next_part, now > largest ? now : largest + 1);
 }
@@ -53,6 +57,7 @@ static void free_storage(struct storage *st)
     position_table_release(&st->durable);
     position_table_release(&st->cut_positions);
     staged_parts_release(&st->unpublished);
+    two_phase_release(st);
     journal_release(&st->journal);
     for (size_t i = 0; i < st->left_shards_count; i++)
         raw_rows_release(&st->left_shards[i].rows);
@@ -81,6 +86,7 @@ static struct storage *alloc_storage(const struct storage_options *options)
     st->table.env.merge_workers = merge_workers_count(options->merge_workers);
     st->table.env.small_part_bytes_max = options->small_part_bytes_max;
     st->journal.fd = -1;
+    st->two_phase.file.fd = -1;
     st->lock_fd = -1;
     mutex_init(&st->flush_lock, RANK_FLUSH);
     mutex_init(&st->writers_lock, RANK_LEAF);
@@ -100,12 +106,22 @@ static int open_view(struct storage *st, struct store_view *view, bool in_backgr
         return r;
     position_table_apply(&st->positions, &view->state.positions);
     position_table_apply(&st->durable, &view->state.positions);
+    st->reject_log_length_at_open = view->state.reject_log_length;
+    st->prepared_reject_log_length_at_open =
+        view->has_prepared ? view->prepared.record.reject_log_length : view->state.reject_log_length;
+    st->cut_reject_log_length = st->durable_reject_log_length = view->state.reject_log_length;
+    st->published = view->state.n;
+    st->next_commit = view->state.n + 1;
+    r = two_phase_open(st, view, &largest_id, reterr);
+    if (r < 0)
+        return r;
+    if (st->two_phase.open) { /* if it's discarded, they go back to the durable ones */
+        position_table_apply(&st->positions, &st->two_phase.prepared.record.positions);
+        st->next_commit = st->two_phase.prepared.record.n + 1;
+    }
     struct position_table none = {0};
     position_table_take_changes(&st->positions, &none); /* what is durable needs no record */
     position_table_release(&none);
-    st->reject_log_length_at_open = st->cut_reject_log_length = view->state.reject_log_length;
-    st->published = view->state.n;
-    st->next_commit = view->state.n + 1;
     atomic_store(&st->commit_number, view->state.n);
     atomic_store(&st->clock.commit_ms, view->state.time_ms);
     atomic_store(&st->table.env.retention_deadline_ms, storage_retention_deadline(st));
@@ -158,7 +174,7 @@ int storage_close(struct storage *st, struct error *reterr)
     storage_stop_threads(st);
     struct error error = {0};
     int r = storage_commit(st, &error);
-    if (r == 0)
+    if (r == 0 || r == ERR_CANCELLED) /* held back, or it waits for its verdict: the next start asks */
         r = storage_fold_journal(st, true, &error);
     FAULT_POINT("close.folded");
     if (r == 0)
@@ -202,7 +218,14 @@ int storage_edit_positions(const char *path,
     int r = store_dir_acquire(fs, path, &view, &lock_fd, &new_guard, reterr);
     if (r < 0)
         return r;
-    r = edit(context, &view.state.positions, reterr);
+    if (view.has_prepared)
+        r = error_set(reterr, ERR_BUSY,
+                      "%s: commit %" PRIu64
+                      " waits for its verdict, which moves positions: run `varve serve` "
+                      "until it says that it's decided",
+                      path, view.prepared.record.n);
+    else
+        r = edit(context, &view.state.positions, reterr);
     bool refused = r < 0;
     if (r == 0)
         r = checkpoint_write(&view.state, fs, checkpoint, reterr);
@@ -280,6 +303,11 @@ const char *storage_id(struct storage *st)
 uint64_t storage_reject_log_length(struct storage *st)
 {
     return st->reject_log_length_at_open;
+}
+
+uint64_t storage_prepared_reject_log_length(struct storage *st)
+{
+    return st->prepared_reject_log_length_at_open;
 }
 
 /* Rows in the writers, in bytes; and when the oldest arrived. Without their locks, which are held as long as
@@ -396,6 +424,9 @@ void storage_stats(struct storage *st, struct storage_stats *ret)
     ret->new_series_total = series_lookup_new_series(st->lookup);
     ret->registrations_total = series_lookup_registrations(st->lookup);
     ret->commits_total = atomic_load(&st->commits_total);
+    int64_t undecided_ms = storage_undecided_ms(st);
+    ret->undecided_seconds = undecided_ms > 0 ? (double)undecided_ms / 1000 : 0;
+    ret->commits_discarded_total = atomic_load(&st->two_phase.discarded_total);
     ret->commit_failures_total = atomic_load(&st->commit_failures_total);
     ret->rows_added_total = atomic_load(&st->rows_added_total);
     merge_stats(st, ret);

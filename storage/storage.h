@@ -28,6 +28,20 @@ struct storage_writer;
 
 #define STORAGE_ID_TEXT_SIZE 33 /* 32 hex digits and a zero */
 
+/* A commit that is staged and written down, and that isn't made yet: its sources may have been taken over by
+ * somebody else, and only the owner can find out. */
+enum storage_verdict {
+    STORAGE_COMMIT,  /* it's made */
+    STORAGE_DISCARD, /* it never was: its rows go, and all others that aren't durable; sources are set back */
+    STORAGE_UNDECIDED, /* nobody knows yet: asked again soon, nothing else is committed meanwhile */
+};
+struct storage_prepared {
+    uint64_t n;     /* its number; may be given again to another one, if this one is discarded */
+    uint64_t token; /* random: no other commit has it */
+    bool is_found;  /* at open: a process before this one made it, and may have asked already */
+    const struct position_table *positions; /* that it changes */
+};
+
 /* What the store tells its owner. Called from storage's threads without its locks held, unless it says
  * otherwise; must not block. */
 struct storage_hooks {
@@ -37,6 +51,12 @@ struct storage_hooks {
     /* Whether a commit may be made now; asked before its cut and right before its record. false holds it
      * back, rows stay as they are, and it's asked again soon. May be NULL: always. */
     bool (*may_commit)(void *context);
+    /* Whether a commit that changes the position of this source needs a verdict. NULL: none does. */
+    bool (*needs_verdict)(void *context, const void *key, uint32_t key_len);
+    /* Gives it; may wait a second or so. Asked until it isn't STORAGE_UNDECIDED, by this process or, after a
+     * crash, the next one; STORAGE_COMMIT must be given to what anybody has been told of, and is final. NULL:
+     * one that is found is made. */
+    enum storage_verdict (*verdict)(void *context, const struct storage_prepared *prepared);
     /* Nothing can be written any more (EIO, a damaged journal): the process must end without acknowledging.
      */
     void (*fatal)(void *context, const struct error *error);
@@ -84,7 +104,7 @@ int storage_recover(const char *path, struct error *reterr);
 
 /* Changes the positions of a store that isn't running: finishes an unclean stop, gives edit the whole table
  * to change, writes it durably, and closes. Nothing is written if edit fails. ERR_BUSY if a server runs on
- * it, ERR_NOT_FOUND where no Varve has been. */
+ * it, or a commit waits for its verdict; ERR_NOT_FOUND where no Varve has been. */
 int storage_edit_positions(const char *path,
                            int (*edit)(void *context, struct position_table *positions, struct error *reterr),
                            void *context, struct error *reterr);
@@ -163,9 +183,14 @@ int storage_discard_uncommitted(struct storage *st, int64_t timeout_ms, struct e
 /* Whether that is still to be done. */
 bool storage_discard_is_due(struct storage *st);
 
+/* For how long a commit has been waiting for its verdict, ms; -1: none is. */
+int64_t storage_undecided_ms(struct storage *st);
+
 uint64_t storage_commit_number(struct storage *st);     /* last durable record */
 const char *storage_id(struct storage *st);             /* 32 hex digits, random at creation */
 uint64_t storage_reject_log_length(struct storage *st); /* as in the last record found at open */
+/* The same of the commit that waits for its verdict, if there's one. */
+uint64_t storage_prepared_reject_log_length(struct storage *st);
 /* What waits in memory, in bytes: rawRows, in-memory parts of rows and of the index; and the known series. */
 uint64_t storage_buffered_bytes(struct storage *st);
 
@@ -231,8 +256,10 @@ struct storage_stats {
     double intake_slowed_seconds_total;
     uint64_t merges_suspended; /* months not merged any more, as a part is damaged (hooks.problem named it) */
     double flush_duration_seconds_last, flush_duration_seconds_total;
-    double commit_age_seconds;       /* since the last durable record (or open) */
-    double oldest_unflushed_seconds; /* age of the oldest row not in a durable record; 0 if none */
+    double commit_age_seconds;        /* since the last durable record (or open) */
+    double oldest_unflushed_seconds;  /* age of the oldest row not in a durable record; 0 if none */
+    double undecided_seconds;         /* that a commit has been waiting for its verdict; 0: none is */
+    uint64_t commits_discarded_total; /* by a verdict */
     bool disk_full;
     struct {
         uint64_t dedup_rows;       /* left out by flushes and merges, as dedup_interval_ms says */

@@ -8,6 +8,7 @@
 #include "src/base/mutex.h"
 #include "src/base/thread.h"
 #include "storage/clock_check.h"
+#include "storage/commit/prepared.h"
 #include "storage/commit/store_view.h"
 #include "storage/force_merge.h"
 #include "storage/merge_workers.h"
@@ -35,6 +36,19 @@ struct month_shard {
 
 struct deletion;
 struct month_opener;
+
+/* two_phase.c: the commit that waits for a verdict. The committer's own, in its turn. */
+struct two_phase {
+    bool open;
+    bool found;        /* by storage_open: made by a process before this one */
+    bool agreed;       /* the verdict is there, its record isn't yet (the disk was full) */
+    bool may_be_found; /* the one before couldn't be written, and nobody was asked */
+    struct prepared_record prepared;
+    struct staged_parts staged;
+    struct prepared_file file;
+    _Atomic int64_t since_ms; /* monotonic clock, of `open`; 0: there's none */
+    _Atomic uint64_t discarded_total;
+};
 
 struct storage_writer {
     struct storage *st;
@@ -69,7 +83,7 @@ struct storage {
     struct month_opener *month_opener; /* of months that are opened in the background; NULL */
     int lock_fd;
     char id_text[STORAGE_ID_TEXT_SIZE];
-    uint64_t reject_log_length_at_open;
+    uint64_t reject_log_length_at_open, prepared_reject_log_length_at_open;
     struct series_registry *registry;
     struct series_lookup *lookup;
 
@@ -90,14 +104,15 @@ struct storage {
 
     /* The committer's own. */
     struct journal journal;
-    struct position_table cut_positions; /* changed by cuts that aren't recorded yet */
-    uint64_t cut_reject_log_length;
-    uint64_t published;              /* commits up to this one are listed */
+    struct position_table cut_positions;                       /* changed by cuts that aren't recorded yet */
+    uint64_t cut_reject_log_length, durable_reject_log_length; /* of the last cut, of the last record */
+    uint64_t published;                                        /* commits up to this one are listed */
     struct staged_parts unpublished; /* recorded, not listed yet (the disk was full) */
     uint64_t unpublished_commit;
     struct deletion *deletion; /* to be applied at the next cut; of whoever has the turn */
     uint64_t
         unsettled_commit; /* its record may be in the journal or not: its staged parts stay until then; 0 */
+    struct two_phase two_phase;
 
     _Atomic uint64_t commit_number;  /* last durable record */
     _Atomic uint64_t buffered_bytes; /* of in-memory parts */
@@ -173,6 +188,38 @@ void storage_apply_deletion(struct storage *st, struct deletion *d);
 /* In a turn: makes sure that a durable record calls all of this month that was committed published. ERR_BUSY
  * if there's more to do for that (the disk was full); ERR_FULL; other errors are fatal. */
 int storage_record_published(struct storage *st, const struct partition *pt, struct error *reterr);
+
+/* Whether a commit may be made now: ERR_CANCELLED if not. */
+int storage_check_may_commit(struct storage *st, struct error *reterr);
+/* Makes the record of a commit durable whose verdict is there. */
+int storage_append_agreed(struct storage *st, const struct commit_record *record, struct error *reterr);
+/* What a cut added, for its record. */
+void storage_fill_record(struct storage *st, struct commit_record *record, uint64_t n,
+                         const struct staged_parts *staged);
+/* Its record is durable: takes over the parts, tells the owner, publishes them. */
+int storage_adopt_commit(struct storage *st, uint64_t n, struct staged_parts *staged, struct error *reterr);
+void storage_remove_staging(struct storage *st, uint64_t n);
+/* In a turn: what storage_discard_uncommitted does. */
+void storage_drop_uncommitted(struct storage *st);
+
+/* --- commit/two_phase.c --- */
+
+/* Whether the positions of the cut that isn't recorded yet need a verdict. */
+bool two_phase_is_needed(const struct storage *st);
+/* Prepares the staged commit n and asks for the verdict. Takes the parts over on success, and also when it
+ * returns ERR_CANCELLED: the verdict isn't there yet (two_phase_settle), or it was to discard. */
+int two_phase_commit(struct storage *st, uint64_t n, struct staged_parts *staged, struct error *reterr);
+/* Asks for the verdict of the commit that is open, and carries it out. ERR_CANCELLED as above. */
+int two_phase_settle(struct storage *st, struct error *reterr);
+/* What an open one has in memory is dropped; it's whole on disk. Its positions are added to *positions. */
+void two_phase_drop_memory(struct storage *st, struct position_table *positions);
+/* Takes up the one that the view found. */
+int two_phase_open(struct storage *st, struct store_view *view, uint64_t *largest_id, struct error *reterr);
+/* Whether it has parts of the month. */
+bool two_phase_holds(const struct storage *st, const struct partition *pt);
+void two_phase_release(struct storage *st);
+
+/* --- commit/commit.c --- */
 
 /* One round: publish what waits, cut, stage, record, publish, fold the journal. ERR_FULL: the disk is full,
  * nothing is lost, try again. Other errors are fatal and have been told to hooks.fatal. The committer thread,

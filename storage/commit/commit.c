@@ -64,7 +64,7 @@ static int stage(struct storage *st, uint64_t n, struct staged_parts *staged, st
     return r;
 }
 
-static void remove_staging(struct storage *st, uint64_t n)
+void storage_remove_staging(struct storage *st, uint64_t n)
 {
     _cleanup_free_ char *dir = xasprintf("%s/" DIR_STAGING "/%" PRIu64, st->root, n);
     (void)fs_remove_tree(st->table.env.fs, dir, NULL);
@@ -80,7 +80,7 @@ static bool is_discard_wanted(struct storage *st)
     return is_wanted;
 }
 
-static int check_may_commit(struct storage *st, struct error *reterr)
+int storage_check_may_commit(struct storage *st, struct error *reterr)
 {
     if (is_discard_wanted(st))
         return error_set(reterr, ERR_CANCELLED, "what isn't durable yet is to be dropped");
@@ -91,17 +91,18 @@ static int check_may_commit(struct storage *st, struct error *reterr)
 
 /* The append's sync may have taken as long as it liked: whether its rows are still ours to store is decided
  * after it, and in one step with the positions, so that a discard either finds them durable or prevents it.
- */
-static int make_durable(struct storage *st, uint64_t n, struct error *reterr)
+ * One with a verdict is made, whatever came meanwhile. */
+static int make_durable(struct storage *st, uint64_t n, const struct position_table *positions,
+                        bool is_agreed, struct error *reterr)
 {
     struct error second = {0};
-    int r = check_may_commit(st, reterr);
+    int r = is_agreed ? 0 : storage_check_may_commit(st, reterr);
     if (r == 0) {
         mutex_lock(&st->positions_lock);
-        if (st->discard_wanted)
+        if (st->discard_wanted && !is_agreed)
             r = error_set(reterr, ERR_CANCELLED, "what isn't durable yet is to be dropped");
         else
-            position_table_apply(&st->durable, &st->cut_positions);
+            position_table_apply(&st->durable, positions);
         mutex_unlock(&st->positions_lock);
     }
     if (r == 0) {
@@ -112,40 +113,56 @@ static int make_durable(struct storage *st, uint64_t n, struct error *reterr)
     return withdrawn < 0 ? error_set(reterr, withdrawn, "%s", second.message) : r;
 }
 
-static int append(struct storage *st, const struct commit_record *record, struct error *reterr)
+/* positions: what becomes durable with it; NULL for a record that makes no commit. */
+static int append(struct storage *st, const struct commit_record *record,
+                  const struct position_table *positions, bool is_agreed, struct error *reterr)
 {
     bool is_new = record->n > atomic_load(&st->commit_number);
     FAULT_POINT("commit.before_record");
-    if (is_new && check_may_commit(st, reterr) < 0)
+    if (is_new && !is_agreed && storage_check_may_commit(st, reterr) < 0)
         return ERR_CANCELLED;
     int r = journal_append(&st->journal, record, reterr);
     if (r == 0 && is_new)
-        r = make_durable(st, record->n, reterr);
+        r = make_durable(st, record->n, positions, is_agreed, reterr);
     if (r < 0)
         return r;
+    if (is_new)
+        st->durable_reject_log_length = record->reject_log_length;
     FAULT_POINT("commit.recorded");
     clock_check_committed(&st->clock, record->time_ms);
     atomic_store(&st->table.env.published_durable, record->published);
     return 0;
 }
 
+void storage_fill_record(struct storage *st, struct commit_record *record, uint64_t n,
+                         const struct staged_parts *staged)
+{
+    record->n = n;
+    record->published = st->published;
+    record->time_ms = clock_check_commit_ms(&st->clock);
+    record->reject_log_length = st->cut_reject_log_length;
+    for (size_t i = 0; i < staged->count; i++)
+        commit_record_add_part(record, staged->items[i].part->place, staged->items[i].pt->month.name,
+                               staged->items[i].part->name);
+    position_table_apply(&record->positions, &st->cut_positions);
+}
+
+int storage_append_agreed(struct storage *st, const struct commit_record *record, struct error *reterr)
+{
+    return append(st, record, &record->positions, true, reterr);
+}
+
 static int record_commit(struct storage *st, uint64_t n, const struct staged_parts *staged,
                          struct error *reterr)
 {
-    struct commit_record record = {
-        .n = n,
-        .published = st->published,
-        .time_ms = clock_check_commit_ms(&st->clock),
-        .reject_log_length = st->cut_reject_log_length,
-    };
-    for (size_t i = 0; i < staged->count; i++)
-        commit_record_add_part(&record, staged->items[i].part->place, staged->items[i].pt->month.name,
-                               staged->items[i].part->name);
-    position_table_apply(&record.positions, &st->cut_positions);
+    struct commit_record record = {0};
+    storage_fill_record(st, &record, n, staged);
     for (size_t i = 0; i < record.positions.count && FAULT_SWITCH("commit_position_ahead"); i++)
         record.positions.entries[i].position.next++;
-    int r = append(st, &record, reterr);
+    int r = append(st, &record, &st->cut_positions, false, reterr);
     commit_record_release(&record);
+    if (r == 0)
+        position_table_release(&st->cut_positions);
     return r;
 }
 
@@ -163,7 +180,6 @@ static void adopt(struct storage *st, struct staged_parts *staged)
         part_list_release(&fresh);
         part_list_release(&s->sources);
     }
-    position_table_release(&st->cut_positions);
     atomic_store(&st->last_commit_ms, clock_monotonic_ms());
     atomic_fetch_add(&st->commits_total, 1);
 }
@@ -186,7 +202,7 @@ static int publish(struct storage *st, struct error *reterr)
             FAULT_POINT("publish.index");
     }
     staged_parts_release(staged);
-    remove_staging(st, st->unpublished_commit);
+    storage_remove_staging(st, st->unpublished_commit);
     st->published = st->unpublished_commit;
     FAULT_POINT("commit.published");
     return 0;
@@ -202,9 +218,9 @@ static int record_published(struct storage *st, struct error *reterr)
         .n = n,
         .published = n,
         .time_ms = clock_check_commit_ms(&st->clock),
-        .reject_log_length = st->cut_reject_log_length,
+        .reject_log_length = st->durable_reject_log_length,
     };
-    return append(st, &record, reterr);
+    return append(st, &record, NULL, false, reterr);
 }
 
 int storage_fold_journal(struct storage *st, bool stop, struct error *reterr)
@@ -215,7 +231,7 @@ int storage_fold_journal(struct storage *st, bool stop, struct error *reterr)
     struct checkpoint c = {
         .n = atomic_load(&st->commit_number),
         .time_ms = clock_check_commit_ms(&st->clock),
-        .reject_log_length = st->cut_reject_log_length,
+        .reject_log_length = st->durable_reject_log_length,
     };
     memcpy(c.store_id, st->journal.store_id, STORE_ID_BYTES);
     mutex_lock(&st->positions_lock);
@@ -244,9 +260,21 @@ int storage_fold_journal(struct storage *st, bool stop, struct error *reterr)
 
 /* --- a round --- */
 
+int storage_adopt_commit(struct storage *st, uint64_t n, struct staged_parts *staged, struct error *reterr)
+{
+    adopt(st, staged);
+    st->unpublished = *staged;
+    st->unpublished_commit = n;
+    *staged = (struct staged_parts){0};
+    if (st->hooks.durable)
+        st->hooks.durable(st->hooks.context, n);
+    FAULT_POINT("commit.acknowledged");
+    return publish(st, reterr);
+}
+
 static int commit_cut(struct storage *st, struct error *reterr)
 {
-    int r = check_may_commit(st, reterr);
+    int r = storage_check_may_commit(st, reterr);
     if (r < 0)
         return r;
     uint64_t n = cut(st);
@@ -262,25 +290,25 @@ static int commit_cut(struct storage *st, struct error *reterr)
     bool empty = staged.count == 0 && st->cut_positions.count == 0;
     if (r == 0 && empty)
         return record_published(st, reterr);
-    if (r == 0)
+    bool in_two_phases = r == 0 && two_phase_is_needed(st);
+    if (in_two_phases) {
+        r = two_phase_commit(st, n, &staged, reterr);
+        if (r == 0 || !staged.count)
+            return r;
+    } else if (r == 0) {
         r = record_commit(st, n, &staged, reterr);
+    }
     if (r < 0) {
         /* Rows stay in memory under their number, positions in cut_positions: the next cut takes them along.
          */
         staged_parts_release(&staged);
         if (st->journal.fate_open)
             st->unsettled_commit = n; /* a crash may find its record, and then needs its parts */
-        else
-            remove_staging(st, n);
+        else if (!in_two_phases || !st->two_phase.may_be_found)
+            storage_remove_staging(st, n);
         return r;
     }
-    adopt(st, &staged);
-    st->unpublished = staged;
-    st->unpublished_commit = n;
-    if (st->hooks.durable)
-        st->hooks.durable(st->hooks.context, n);
-    FAULT_POINT("commit.acknowledged");
-    return publish(st, reterr);
+    return storage_adopt_commit(st, n, &staged, reterr);
 }
 
 bool storage_take_turn(struct storage *st, int64_t timeout_ms)
@@ -314,7 +342,7 @@ static bool is_unpublished(const struct staged_parts *staged, const struct parti
 
 int storage_record_published(struct storage *st, const struct partition *pt, struct error *reterr)
 {
-    if (st->journal.fate_open || is_unpublished(&st->unpublished, pt))
+    if (st->journal.fate_open || is_unpublished(&st->unpublished, pt) || two_phase_holds(st, pt))
         return error_set(reterr, ERR_BUSY, "a commit isn't finished yet");
     /* The record of a commit that isn't published yet says that those before it are. */
     return st->published == atomic_load(&st->commit_number) ? record_published(st, reterr) : 0;
@@ -342,8 +370,7 @@ static void drop_inmemory_parts(struct storage *st)
     free(partitions);
 }
 
-/* By whoever has the turn. */
-static void discard_uncommitted(struct storage *st)
+void storage_drop_uncommitted(struct storage *st)
 {
     struct shard_list list = {0};
     mutex_lock(&st->flush_lock);
@@ -353,6 +380,7 @@ static void discard_uncommitted(struct storage *st)
     mutex_lock(&st->positions_lock);
     position_table_release(&st->positions);
     position_table_apply(&st->positions, &st->durable);
+    two_phase_drop_memory(st, &st->positions);
     struct position_table none = {0};
     position_table_take_changes(&st->positions, &none);
     position_table_release(&none);
@@ -373,7 +401,7 @@ int storage_discard_uncommitted(struct storage *st, int64_t timeout_ms, struct e
     mutex_unlock(&st->positions_lock);
     if (!storage_take_turn(st, timeout_ms))
         return error_set(reterr, ERR_CANCELLED, "a commit is under way");
-    discard_uncommitted(st);
+    storage_drop_uncommitted(st);
     storage_end_turn(st);
     return 0;
 }
@@ -390,7 +418,7 @@ static int settle(struct storage *st, struct error *reterr)
     if (r < 0)
         return r;
     if (st->unsettled_commit)
-        remove_staging(st, st->unsettled_commit);
+        storage_remove_staging(st, st->unsettled_commit);
     st->unsettled_commit = 0;
     return 0;
 }
@@ -400,7 +428,7 @@ int storage_commit_round(struct storage *st, struct error *reterr)
     if (atomic_load(&st->failed))
         return error_set(reterr, ERR_IO, "the store has failed; see the log");
     if (is_discard_wanted(st)) /* it couldn't be done while the round before was under way */
-        discard_uncommitted(st);
+        storage_drop_uncommitted(st);
     int64_t start = clock_monotonic_ms();
     struct error error = {0};
     int r = 0;
@@ -408,6 +436,8 @@ int storage_commit_round(struct storage *st, struct error *reterr)
         r = settle(st, &error);
     if (r == 0 && st->published < atomic_load(&st->commit_number))
         r = publish(st, &error);
+    if (r == 0 && st->two_phase.open)
+        r = two_phase_settle(st, &error);
     if (r == 0)
         r = commit_cut(st, &error);
     if (r == 0 && journal_wants_fold(&st->journal))

@@ -114,11 +114,28 @@ static int sync_month(const struct store_view *view, const struct view_month *m,
     return r;
 }
 
+/* All staged parts are moved or none of any record, but for those of a commit that waits for its verdict. */
+static int remove_staging(const struct store_view *view, const struct fs *fs, struct error *reterr)
+{
+    _cleanup_free_ char *staging = xasprintf("%s/" DIR_STAGING, view->root);
+    if (!view->has_prepared)
+        return fs_remove_tree(fs, staging, reterr);
+    _cleanup_free_ char *kept = xasprintf("%" PRIu64, view->prepared.record.n);
+    struct fs_list entries = {0};
+    int r = fs_is_dir(staging) ? fs_list_dir(&entries, staging, reterr) : 0;
+    for (size_t i = 0; r == 0 && i < entries.count; i++) {
+        _cleanup_free_ char *path = xasprintf("%s/%s", staging, entries.names[i]);
+        if (strcmp(entries.names[i], kept) != 0)
+            r = fs_remove_tree(fs, path, reterr);
+    }
+    fs_list_release(&entries);
+    return r;
+}
+
 int store_view_recover(struct store_view *view, const struct fs *fs, struct error *reterr)
 {
     _cleanup_free_ char *journal = xasprintf("%s/" FILE_JOURNAL, view->root);
     _cleanup_free_ char *checkpoint = xasprintf("%s/" FILE_CHECKPOINT, view->root);
-    _cleanup_free_ char *staging = xasprintf("%s/" DIR_STAGING, view->root);
     _cleanup_free_ char *varve = xasprintf("%s/" DIR_VARVE, view->root);
     int r = 0;
     if (view->has_journal)
@@ -136,7 +153,7 @@ int store_view_recover(struct store_view *view, const struct fs *fs, struct erro
         r = checkpoint_write(&view->state, fs, checkpoint, reterr);
     FAULT_POINT("recover.checkpoint");
     if (r == 0)
-        r = fs_remove_tree(fs, staging, reterr);
+        r = remove_staging(view, fs, reterr);
     if (r == 0 && view->has_journal) {
         r = fs->ops->unlink(fs, journal, reterr);
         if (r == 0)

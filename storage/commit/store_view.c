@@ -27,6 +27,7 @@ void store_view_release(struct store_view *view)
     free(view->months);
     checkpoint_release(&view->state);
     journal_records_release(&view->journal);
+    prepared_record_release(&view->prepared);
     free(view->root);
     *view = (struct store_view){0};
 }
@@ -247,6 +248,18 @@ static int apply_journal(struct store_view *view, struct error *reterr)
     return 0;
 }
 
+/* One that isn't above the last record was decided. */
+static int load_prepared(struct store_view *view, struct error *reterr)
+{
+    _cleanup_free_ char *path = xasprintf("%s/" FILE_PREPARED, view->root);
+    int r = prepared_read(&view->prepared, path, view->state.store_id, &view->has_prepared, reterr);
+    if (r == 0 && view->has_prepared && view->prepared.record.n <= view->state.n) {
+        prepared_record_release(&view->prepared);
+        view->has_prepared = false;
+    }
+    return r;
+}
+
 int store_view_load(struct store_view *view, const char *root, struct error *reterr)
 {
     view->root = xstrdup(root);
@@ -272,5 +285,7 @@ int store_view_load(struct store_view *view, const char *root, struct error *ret
         r = load_months(view, reterr);
     if (r == 0)
         r = apply_journal(view, reterr);
+    if (r == 0 && view->has_checkpoint)
+        r = load_prepared(view, reterr);
     return r;
 }

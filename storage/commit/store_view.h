@@ -14,6 +14,7 @@
 #include "src/base/error.h"
 #include "storage/commit/checkpoint.h"
 #include "storage/commit/journal.h"
+#include "storage/commit/prepared.h"
 #include "storage/partition/month.h"
 
 struct view_part {
@@ -37,6 +38,8 @@ struct store_view {
     bool has_journal;        /* it wasn't stopped cleanly */
     struct checkpoint state; /* as of the last record: n, time, positions */
     struct journal_records journal;
+    bool has_prepared; /* a commit waits for its verdict: none of the view's, and none of recovery's */
+    struct prepared_record prepared;
     struct view_month *months; /* oldest first */
     size_t months_count, months_capacity;
 };

@@ -7,6 +7,7 @@
  *   ROOT/data/{small,big,indexdb}/YYYY_MM/{parts.json,PART/}   layout P, format 2.2
  *   ROOT/varve/checkpoint                 store id, commit number, positions
  *   ROOT/varve/journal                    commits since the checkpoint; absent after a clean stop
+ *   ROOT/varve/prepared                   a commit that waits, or waited, for a verdict (commit/prepared.h)
  *   ROOT/varve/staging/N/{small,big,indexdb}/YYYY_MM/PART      parts of commit N, not yet published
  *   ROOT/varve/cache/largest_ids          series/largest_ids.h
  */
@@ -30,6 +31,7 @@
 #define DIR_VARVE        "varve"
 #define FILE_CHECKPOINT  "varve/checkpoint"
 #define FILE_JOURNAL     "varve/journal"
+#define FILE_PREPARED    "varve/prepared"
 #define DIR_VARVE_CACHE  "varve/cache"
 #define FILE_LARGEST_IDS "varve/cache/largest_ids"
 #define DIR_STAGING      "varve/staging"

@@ -45,8 +45,8 @@ uint64_t partition_unopened_hash(const struct partition *pt)
     return hash;
 }
 
-/* The largest metric id of an index part: rows of kind 2 are in order of id. */
-static int largest_metric_id(const struct part *p, uint64_t *ret, struct error *reterr)
+/* Rows of kind 2 are in order of id. */
+int part_largest_metric_id(const struct part *p, uint64_t *ret, struct error *reterr)
 {
     struct item_source source = part_item_source(p);
     static const uint8_t behind = INDEX_ID_TSID + 1;
@@ -65,7 +65,7 @@ static int open_part(const struct unopened_part *from, struct part **ret, uint64
 {
     struct part *p = NULL;
     int r = part_open(&p, from->place, from->dir, from->name, 0, reterr);
-    if (r == 0 && p->place == PLACE_INDEX && (r = largest_metric_id(p, largest_id, reterr)) < 0)
+    if (r == 0 && p->place == PLACE_INDEX && (r = part_largest_metric_id(p, largest_id, reterr)) < 0)
         (void)part_unref(p);
     if (r < 0)
         return error_prefix(reterr, r == ERR_NOT_FOUND ? ERR_CORRUPT : r, "damaged part %s", from->dir);

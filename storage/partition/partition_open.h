@@ -24,6 +24,9 @@ static inline bool partition_is_open(const struct partition *pt)
     return !atomic_load_explicit(&pt->unopened, memory_order_acquire);
 }
 
+/* Raises *ret to the largest metric id of an index part, if it's larger. */
+int part_largest_metric_id(const struct part *p, uint64_t *ret, struct error *reterr);
+
 /* Returns 0 when all parts are there. Waits for another thread that is at it; any thread, in the lock order
  * before RANK_TABLE. ERR_CORRUPT names the damaged part, for every caller anew. */
 int partition_ensure_open(struct partition *pt, struct error *reterr);

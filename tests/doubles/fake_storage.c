@@ -212,6 +212,12 @@ bool storage_discard_is_due(struct storage *st)
     return false;
 }
 
+int64_t storage_undecided_ms(struct storage *st)
+{
+    (void)st;
+    return -1;
+}
+
 uint64_t storage_commit_number(struct storage *st)
 {
     return st->commit_number;

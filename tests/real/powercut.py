@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Power loss: whatever of the unsynced is gone, torn or there, the store has each message that it called durable, and no half commit.
 
-    powercut.py --build DIR [--points N] [--seed N] [--followers N] [--restart-step N] [--no-proof] [--keep DIR]
+    powercut.py --build DIR [--points N] [--seed N] [--followers N] [--restart-step N] [--no-proof] [--verdicts] [--keep DIR]
 
 A writer (store_writer.c) commits messages into a store below a crashfs mount, which records every change and fsync; now and then it's
 killed at a random operation and started again on the same mount, where unsynced changes are still to be seen. At N points of the
@@ -11,6 +11,8 @@ one in ten also `varve inspect --json` and `varve export`. Followers go on from 
 In one recording fsyncs fail now and then, with ENOSPC, after which the writer goes on, or EIO, which ends it.
 Half of the points lie where most is at stake: at the moment in which a position was called durable, and right before an fsync.
 Then the harness proves itself: with one kind of fsync left out (nosync.c) there are states that fail.
+With --verdicts each commit is one in two phases, whose verdict is kept elsewhere and comes before its record: a state has to come out as
+the last one that was agreed to, and nothing else.
 --keep: states that fail are copied there. `crashstates.py JOURNAL --out DIR --at SEQ --mode MODE` makes one again.
 """
 import argparse
@@ -57,9 +59,16 @@ OMISSIONS = (
     ('the guard', ('restore-in-progress.tmp',)),
     ('the store\'s top directory', ('.',)),
 )
+OMISSIONS_WITH_VERDICTS = (
+    ('files of staged parts', ('varve/staging/*/*/*/*/*',)),
+    ('month directories in staging', ('varve/staging/*/*/*',)),
+    ('the prepared commit', ('varve/prepared',)),
+)
 
 
 class Tools:
+    verdicts = False                            # commits need them
+
     def __init__(self, scope, build):
         self.crashfs, self.nosync = programs(scope)
         self.varve = binary(build)
@@ -100,7 +109,7 @@ class Known:
     """What the writer had said."""
 
     def __init__(self, position, opened):
-        self.low = self.high = position
+        self.low = self.high = self.agreed = position
         self.opened = opened
 
     def note(self, mark):
@@ -110,6 +119,8 @@ class Known:
             self.low = max(self.low, int(n))
         elif word == 'handed':
             self.high = max(self.high, int(n))
+        elif word == 'agreed':
+            self.agreed = int(n)
 
 
 def random_runs(chance, commits, kills):
@@ -129,6 +140,10 @@ def record(scope, tools, chance, name, runs, before=None, omit=()):
     with mount:
         store = os.path.join(mount.mnt, 'store')
         env = {'LD_PRELOAD': tools.nosync, 'NOSYNC_ROOT': os.path.realpath(store), 'NOSYNC_PATTERNS': ':'.join(omit)} if omit else None
+        if tools.verdicts:
+            env = {**(env or {}), 'STORE_VERDICTS': scope.path(name + '-verdicts')}
+            with open(env['STORE_VERDICTS'], 'wb') as f:
+                f.write((before[1] if before else 0).to_bytes(8, 'little'))
         for commits, kill, *fails in runs:
             p = mount.spawn([tools.writer, store, mount.control, str(commits), str(chance.randrange(65536)), str(kill), *map(str, fails)],
                             log=scope.path(name + '-writer.log'), env=env)
@@ -177,7 +192,8 @@ def check_state(tools, top, known, with_cli):
         if wrong:
             return wrong, None
     # The checker's own syncs are of no interest.
-    r = subprocess.run([tools.checker, store, str(known.low), str(known.high), str(int(known.opened))], stdin=subprocess.DEVNULL,
+    agreed = [str(known.agreed)] if tools.verdicts else []
+    r = subprocess.run([tools.checker, store, str(known.low), str(known.high), str(int(known.opened)), *agreed], stdin=subprocess.DEVNULL,
                        capture_output=True, timeout=120, env={**os.environ, 'LD_PRELOAD': tools.nosync})
     text = (r.stdout + r.stderr).decode('utf-8', 'replace').strip()
     return ('', int(text)) if r.returncode == 0 else ('exit %d: %s' % (r.returncode, text), None)
@@ -266,7 +282,7 @@ def restarts(scope, tools, chance, report, step, keep):
 
 def prove(scope, tools, chance, report, points, count_all):
     """Each omitted fsync must be noticed."""
-    for number, (what, patterns) in enumerate(OMISSIONS):
+    for number, (what, patterns) in enumerate(OMISSIONS_WITH_VERDICTS if tools.verdicts else OMISSIONS):
         recording = record(scope, tools, chance, 'omission%d' % number, random_runs(chance, 25, 1), omit=patterns)
         opened = {o.seq for o in crashstates.read_journal(recording.journal) if o.op == crashstates.MARK and o.data.startswith(b'opened')}
         done, failures = check_recording(scope, tools, recording, recording.points(chance, points) | opened, ('posix',), 1,
@@ -286,6 +302,7 @@ def main(report):
     parser.add_argument('--kills', type=int, default=4, help='runs that are killed (default 4)')
     parser.add_argument('--followers', type=int, default=1, help='recordings that begin with a state after a power loss (default 1)')
     parser.add_argument('--restart-step', type=int, default=10, help='0: no restarts; else kill at every so manyth operation (default 10)')
+    parser.add_argument('--verdicts', action='store_true')
     parser.add_argument('--no-proof', action='store_true')
     parser.add_argument('--only-proof', action='store_true')
     parser.add_argument('--proof-points', type=int, default=0, help='check so many points of each omission to the end, and count')
@@ -295,6 +312,7 @@ def main(report):
     chance = random.Random(args.seed)
     with Scope('powercut', keep_logs_in=args.build, base=MEMORY) as scope:
         tools = Tools(scope, os.path.abspath(args.build))
+        tools.verdicts = args.verdicts
         recordings = []
         if args.points and not args.only_proof:
             recordings.append(record(scope, tools, chance, 'first', random_runs(chance, args.commits, args.kills)))

@@ -1,7 +1,7 @@
 /*
  * store_check - is this what a store may be after a power loss?
  *
- *   store_check STORE LOW HIGH OPENED
+ *   store_check STORE LOW HIGH OPENED [AGREED]
  * LOW: the last position that was said to be durable; HIGH: how far rows were handed over; OPENED 0: the
  * store had never been open, so there may be none. The directory must
  *   - be readable through its journal: a position of [LOW, HIGH], exactly the rows before it, no damaged
@@ -9,7 +9,9 @@
  *   - hold the guard if it holds a journal, so that no stock server looks at it;
  *   - be recovered to the same, cleanly;
  *   - take more rows after that, and keep them.
- * It's changed by this. Prints the position found and exits with 0, or says what is wrong and exits with 1.
+ * AGREED: the position of the last commit that a verdict was given for; then the store is at that one after
+ * its next opening. It's changed by this. Prints the position found and exits with 0, or says what is wrong
+ * and exits with 1.
  */
 #include <inttypes.h>
 #include <stdarg.h>
@@ -19,6 +21,7 @@
 
 #include "src/base/alloc.h"
 #include "src/base/cleanup.h"
+#include "src/base/clock.h"
 #include "storage/search/inspect.h"
 #include "storage/store_dir.h"
 #include "tests/real/powercut_messages.h"
@@ -65,12 +68,26 @@ static uint64_t look(const char *dir, const char *when, bool *ret_clean)
     return position;
 }
 
+static enum storage_verdict verdict(void *context, const struct storage_prepared *p)
+{
+    const uint64_t *agreed = context;
+    return p->positions->entries[0].position.next == *agreed ? STORAGE_COMMIT : STORAGE_DISCARD;
+}
+
+/* position: of the last commit that was made. */
 static void go_on(const char *dir, uint64_t position)
 {
     struct storage_options options = message_store_options(dir);
+    options.hooks.context = &position;
+    options.hooks.verdict = verdict;
     struct storage *st;
     if (storage_open(&st, &options, &error) < 0)
         fail("open: %s", error.message);
+    for (int i = 0; storage_undecided_ms(st) >= 0; i++) {
+        if (i == 5000)
+            fail("open: the verdict isn't carried out");
+        clock_sleep_ms(2);
+    }
     struct storage_position now = {0};
     (void)storage_position(st, MESSAGE_SOURCE, strlen(MESSAGE_SOURCE), &now);
     if (now.next != position)
@@ -88,8 +105,8 @@ static void go_on(const char *dir, uint64_t position)
 
 int main(int argc, char **argv)
 {
-    if (argc != 5) {
-        fprintf(stderr, "usage: store_check STORE LOW HIGH OPENED\n");
+    if (argc != 5 && argc != 6) {
+        fprintf(stderr, "usage: store_check STORE LOW HIGH OPENED [AGREED]\n");
         return 64;
     }
     const char *dir = argv[1];
@@ -112,6 +129,8 @@ int main(int argc, char **argv)
             fail("recovered to position %" PRIu64 " from %" PRIu64 "%s", after, position,
                  clean ? "" : ", not clean");
     }
+    if (argc == 6)
+        position = strtoull(argv[5], NULL, 10);
     go_on(dir, position);
     if (look(dir, "after a clean stop", &clean) != position + MORE_MESSAGES || !clean)
         fail("a further commit was lost");

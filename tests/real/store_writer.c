@@ -9,6 +9,9 @@
  *   closed          stopped cleanly
  * Makes so many commits of 1 to 24 messages, from the store's position on. KILL > 0: crashfs kills it at its
  * KILL-th change of the disk or fsync. Also prints each durable position.
+ * With STORE_VERDICTS=FILE in the environment its commits need a verdict (storage.h), which is yes, is kept
+ * in that file, elsewhere than in the store, and is one more mark: agreed N        the commit up to N is
+ * made, whatever becomes of this process
  */
 #include <fcntl.h>
 #include <inttypes.h>
@@ -29,6 +32,7 @@ struct control {
     int fd;
     struct storage *st; /* NULL while it isn't open */
     int fails;          /* errno of fsyncs that fail; 0: none does */
+    int verdicts_fd;    /* -1: none are needed */
 };
 
 static void tell(const struct control *c, const char *command, uint64_t n)
@@ -46,6 +50,29 @@ static uint64_t durable_position(struct storage *st)
     struct storage_position position;
     return storage_durable_position(st, MESSAGE_SOURCE, strlen(MESSAGE_SOURCE), &position) ? position.next
                                                                                            : 0;
+}
+
+static bool needs_verdict(void *context, const void *key, uint32_t key_len)
+{
+    (void)key;
+    (void)key_len;
+    return ((struct control *)context)->verdicts_fd >= 0;
+}
+
+static enum storage_verdict verdict(void *context, const struct storage_prepared *p)
+{
+    struct control *c = context;
+    uint64_t next = p->positions->entries[0].position.next, agreed = 0;
+    if (p->is_found) { /* the process that asked is gone */
+        bool was_asked = pread(c->verdicts_fd, &agreed, sizeof agreed, 0) == sizeof agreed && agreed == next;
+        return was_asked ? STORAGE_COMMIT : STORAGE_DISCARD;
+    }
+    if (pwrite(c->verdicts_fd, &next, sizeof next, 0) != sizeof next) {
+        perror("STORE_VERDICTS");
+        exit(1);
+    }
+    tell(c, "mark agreed", next);
+    return STORAGE_COMMIT;
 }
 
 static void on_durable(void *context, uint64_t commit)
@@ -109,15 +136,23 @@ int main(int argc, char **argv)
         tell(&c, command, (uint64_t)kill_at);
     }
 
+    const char *verdicts = getenv("STORE_VERDICTS");
+    c.verdicts_fd = verdicts ? open(verdicts, O_RDWR | O_CREAT | O_CLOEXEC, 0640) : -1;
     struct storage_options options = message_store_options(argv[1]);
-    options.hooks = (struct storage_hooks){
-        .context = &c, .durable = on_durable, .fatal = on_trouble, .problem = on_trouble};
+    options.hooks = (struct storage_hooks){.context = &c,
+                                           .durable = on_durable,
+                                           .needs_verdict = needs_verdict,
+                                           .verdict = verdict,
+                                           .fatal = on_trouble,
+                                           .problem = on_trouble};
     struct error error = {0};
     struct storage *st;
     if (storage_open(&st, &options, &error) < 0) {
         fprintf(stderr, "storage_open: %s\n", error.message);
         return 1;
     }
+    while (storage_undecided_ms(st) >= 0)
+        clock_sleep_ms(2);
     c.st = st;
     uint64_t next = durable_position(st);
     tell(&c, "mark opened", next);
