@@ -121,6 +121,7 @@ struct config_sink {
     enum config_on_topic_recreated on_topic_recreated;
     enum config_on_out_of_range on_out_of_range;
     bool leave_on_stop;
+    bool fenced_commits;
     uint32_t threads_count;
     uint64_t queue_size_bytes;
     uint64_t max_message_size_bytes;

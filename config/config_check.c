@@ -255,6 +255,28 @@ static void check_sink_identity(struct config_reader *r, const struct config_pla
     }
 }
 
+/* A commit of the store is one; two groups can't decide on it together. */
+static void check_fenced_sinks(struct config_reader *r, const struct config_place *sinks_place,
+                               const struct yaml_node *sinks)
+{
+    const struct config_sink *first = NULL;
+    for (size_t i = 0; i < r->cfg->sinks_count; i++) {
+        const struct config_sink *sink = &r->cfg->sinks[i];
+        struct config_place place = {.parent = sinks_place, .index = i};
+        struct config_place at = {.parent = &place, .name = "fenced_commits"};
+        if (!sink->fenced_commits)
+            continue;
+        if (first)
+            config_report(
+                r, config_position_of(sinks->items[i], at.name), &at,
+                "sinks[%zu] has it, too: a commit holds the rows of all sinks, and two groups can't "
+                "decide on it together; keep one, or give the other a Varve and a store of its own",
+                (size_t)(first - r->cfg->sinks));
+        else
+            first = sink;
+    }
+}
+
 /* A library's message may quote a value: then it isn't shown. */
 static bool holds_secret(const struct config *cfg, const char *message)
 {
@@ -298,4 +320,5 @@ void config_check(struct config_reader *r, const struct yaml_node *root)
         struct config_place place = {.parent = &sinks_place, .index = i};
         check_sink_identity(r, &place, i, sinks);
     }
+    check_fenced_sinks(r, &sinks_place, sinks);
 }

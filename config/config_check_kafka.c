@@ -195,6 +195,37 @@ static void check_properties(struct config_reader *r, const struct config_place 
     }
 }
 
+static const char *property_of(const struct config_sink *sink, const char *key)
+{
+    for (size_t i = 0; i < sink->librdkafka_count; i++)
+        if (!strcmp(sink->librdkafka[i].key, key))
+            return sink->librdkafka[i].value;
+    return "";
+}
+
+/* The group decides which commits are made: as one member, whose partitions all come and go at once. */
+static void check_fenced(struct config_reader *r, const struct config_place *sink_place,
+                         const struct config_sink *sink, const struct yaml_node *node)
+{
+    struct config_place at = {.parent = sink_place, .name = "fenced_commits"};
+    struct yaml_position position = config_position_of(node, at.name);
+    if (!sink->fenced_commits)
+        return;
+    if (sink->partitions_count)
+        config_report(r, position, &at,
+                      "with partitions nobody takes any over; leave it out, or write topics instead");
+    if (sink->threads_count > 1)
+        config_report(r, position, &at,
+                      "the group decides on a commit as a whole only for one member of it; write threads: 1");
+    if (strstr(property_of(sink, "partition.assignment.strategy"), "cooperative"))
+        config_report(r, position, &at,
+                      "a cooperative assignor gives partitions away while others are kept; leave out "
+                      "partition.assignment.strategy (its default is range), or write range or roundrobin");
+    if (!strcmp(property_of(sink, "group.protocol"), "consumer"))
+        config_report(r, position, &at,
+                      "works with the classic group protocol only; leave out group.protocol");
+}
+
 void config_check_kafka_sink(struct config_reader *r, const struct config_place *place,
                              struct config_sink *sink, const struct yaml_node *node)
 {
@@ -203,6 +234,7 @@ void config_check_kafka_sink(struct config_reader *r, const struct config_place 
     check_topics(r, place, sink, node);
     check_partitions(r, place, sink, node);
     check_properties(r, place, sink, node);
+    check_fenced(r, place, sink, node);
     config_check_payload(r, place, sink->type, sink->format, &sink->labels, &sink->json, sink->captures_max,
                          node);
 }

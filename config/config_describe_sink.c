@@ -61,6 +61,10 @@ static void describe_start(const struct config_sink *sink, struct buffer *dst)
     config_describe_line(dst, "leave_on_stop", "%s",
                          sink->leave_on_stop ? "true: a clean stop leaves the group, others take over at once"
                                              : "false: a restart moves no partition");
+    if (sink->fenced_commits)
+        config_describe_line(dst, "fenced_commits",
+                             "true: a commit is made only if the group takes its offsets; while it can't be "
+                             "asked, intake of all sinks waits");
 }
 
 static void describe_labels(const struct config *cfg, const char *key, const struct config_labels *labels,

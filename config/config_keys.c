@@ -182,6 +182,7 @@ static const struct config_key sink_keys[] = {
     {"on_out_of_range", config_read_choice, SINK_AT(on_out_of_range), OF_KAFKA, .default_text = "earliest",
      .choices = out_of_range_answers},
     {"leave_on_stop", config_read_bool, SINK_AT(leave_on_stop), OF_KAFKA, .default_text = "false"},
+    {"fenced_commits", config_read_bool, SINK_AT(fenced_commits), OF_KAFKA, .default_text = "false"},
     {"threads", config_read_count, SINK_AT(threads_count), OF_KAFKA, .default_text = "1", .min_text = "1",
      .max_text = "64"},
     {"queue_size", config_read_size, SINK_AT(queue_size_bytes), OF_KAFKA, .default_text = "64MiB",

@@ -35,6 +35,7 @@ enum intake_pause {
     INTAKE_PAUSE_MEMORY = 1 << 1,
     INTAKE_PAUSE_CLOCK = 1 << 2,
     INTAKE_PAUSE_STOPPING = 1 << 3,
+    INTAKE_PAUSE_UNDECIDED = 1 << 4, /* a commit waits for a sink's verdict */
 };
 
 /* A message that can't be decoded, or a part of one. All borrowed. */
@@ -58,6 +59,25 @@ struct topic_reading {
     struct span rest;
     bool timestamp_from_record;
     uint64_t max_message_size;
+};
+
+/* A commit that the store has prepared and not made: sink_ops.decide. All borrowed. */
+struct sink_prepared_position {
+    const void *key;
+    uint32_t key_len;
+    struct sink_position position;
+};
+struct sink_prepared {
+    uint64_t n;
+    uint64_t token; /* random: no other has it */
+    bool is_found;  /* at the start; a process before this one may have acted on it */
+    const struct sink_prepared_position *positions; /* of all sources that it moves */
+    size_t count;
+};
+enum sink_verdict {
+    SINK_COMMIT,
+    SINK_DISCARD, /* it was never made: what isn't durable is dropped, as by intake_ops.discard */
+    SINK_UNDECIDED,
 };
 
 struct intake_worker; /* one per sink thread; that thread alone uses it */
@@ -127,6 +147,8 @@ struct intake_ops {
     /* Number of the last durable commit record, and the store's id (hex text): for the group's metadata. */
     uint64_t (*commit_number)(struct intake *in);
     const char *(*store_id)(struct intake *in);
+    /* Whether a commit waits for a verdict. */
+    bool (*is_undecided)(struct intake *in);
     /* Reasons to pause, 0 for none. Cheap: sinks look at it at each poll. */
     unsigned (*paused)(struct intake *in);
 };
@@ -149,6 +171,12 @@ struct sink_ops {
     /* Whether what was delivered is, as far as the sink knows, still its own to store: else no commit is made
      * for now. Any thread. NULL: always. */
     bool (*may_commit)(struct sink *s);
+    /* Whether a commit that moves this position is made is for this sink to say; and its word (storage.h:
+     * hooks.verdict): asked by one thread at a time, again and again while it's SINK_UNDECIDED; may take a
+     * second or so. Before start and after stop as well: nothing new is agreed to then. Both NULL: for none.
+     */
+    bool (*decides)(struct sink *s, const void *key, uint32_t key_len);
+    enum sink_verdict (*decide)(struct sink *s, const struct sink_prepared *prepared);
     /* How messages of that topic are read; false if it's none of the sink's. One thread, and the sink isn't
      * started: for replays of what was rejected. */
     bool (*reading_of)(struct sink *s, struct span topic, struct topic_reading *ret);

@@ -94,6 +94,7 @@ static int open_store(struct daemon *d)
         return EXIT_NO_STORE;
     }
     atomic_store(&d->opened_storage, d->storage);
+    d->found_undecided = storage_undecided_ms(d->storage) >= 0;
     const struct config_rejects *rejects = &d->cfg->rejects;
     while ((r = reject_log_open(rejects->path, rejects->max_size_bytes, &d->reject_log, &error)) ==
                ERR_FULL &&
@@ -101,8 +102,10 @@ static int open_store(struct daemon *d)
         ;
     if (d->stop_asked)
         return EXIT_CLEAN;
+    uint64_t length = storage_prepared_reject_log_length(d->storage);
     atomic_store(&d->durable_reject_length, storage_reject_log_length(d->storage));
-    if (r < 0 || reject_log_cut(d->reject_log, storage_reject_log_length(d->storage), &error) < 0) {
+    atomic_store(&d->cut_reject_length, length);
+    if (r < 0 || reject_log_cut(d->reject_log, length, &error) < 0) {
         log_error("can't open the rejects: %s", error.message);
         return EXIT_NO_STORE;
     }
@@ -129,6 +132,7 @@ static int make_sinks(struct daemon *d)
         }
         d->sinks_count++;
     }
+    atomic_store(&d->sinks_made, true);
     return EXIT_CLEAN;
 }
 
@@ -228,11 +232,15 @@ static void stop_sink(void *arg)
     s->ops->stop(s);
 }
 
-static void free_sinks(struct daemon *d)
+static void hold_acknowledgements(struct daemon *d)
 {
     mutex_lock(&d->sinks_lock);
     d->sinks_acknowledge = false;
     mutex_unlock(&d->sinks_lock);
+}
+
+static void free_sinks(struct daemon *d)
+{
     for (size_t i = 0; i < d->sinks_count; i++)
         sink_factory_free(d->sinks[i]);
     free(d->sinks);
@@ -256,13 +264,14 @@ static int stop(struct daemon *d)
         log_warning("the last commit isn't done yet: %s", error.message);
     for_started_sinks(d, "stop-sink", stop_sink);
     http_stop(d->http);
-    free_sinks(d);
+    hold_acknowledgements(d);
     struct reject_forward *forward = atomic_load(&d->reject_forward);
     reject_forward_stop(forward);
     if (d->storage && storage_close(d->storage, &error) < 0) {
         log_error("the store wasn't closed cleanly, the next start recovers it: %s", error.message);
         result = EXIT_FATAL;
     }
+    free_sinks(d); /* the last commit may have needed a verdict */
     reject_forward_free(forward);
     reject_log_close(d->reject_log);
     ingest_free(d->ingest);

@@ -1,6 +1,9 @@
 #include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
+#include "src/base/alloc.h"
 #include "src/base/log.h"
 #include "src/commands.h"
 #include "src/daemon_internal.h"
@@ -23,6 +26,76 @@ static bool may_commit(void *context)
         may = !d->sinks[i]->ops->may_commit || d->sinks[i]->ops->may_commit(d->sinks[i]);
     mutex_unlock(&d->sinks_lock);
     return may;
+}
+
+static bool decides(struct sink *s, const void *key, uint32_t key_len)
+{
+    return s->ops->decides && s->ops->decides(s, key, key_len);
+}
+
+static bool needs_verdict(void *context, const void *key, uint32_t key_len)
+{
+    struct daemon *d = context;
+    if (!atomic_load(&d->sinks_made))
+        return false;
+    for (size_t i = 0; i < d->sinks_count; i++)
+        if (decides(d->sinks[i], key, key_len))
+            return true;
+    return false;
+}
+
+/* Whose word counts: config_check sees to it that there's one at most. */
+static struct sink *decider_of(struct daemon *d, const struct position_table *positions)
+{
+    for (size_t i = 0; i < positions->count; i++)
+        for (size_t k = 0; k < d->sinks_count; k++)
+            if (decides(d->sinks[k], positions->entries[i].key, positions->entries[i].key_len))
+                return d->sinks[k];
+    return NULL;
+}
+
+static enum sink_verdict ask(struct sink *s, const struct storage_prepared *p)
+{
+    struct sink_prepared question = {
+        .n = p->n, .token = p->token, .is_found = p->is_found, .count = p->positions->count};
+    struct sink_prepared_position *positions = xcalloc(question.count + 1, sizeof *positions);
+    for (size_t i = 0; i < question.count; i++) {
+        const struct position_entry *e = &p->positions->entries[i];
+        positions[i] = (struct sink_prepared_position){
+            .key = e->key,
+            .key_len = e->key_len,
+            .position = {.next = e->position.next, .mark_len = e->position.mark_len},
+        };
+        memcpy(positions[i].position.mark, e->position.mark, e->position.mark_len);
+    }
+    question.positions = positions;
+    enum sink_verdict verdict = s->ops->decide(s, &question);
+    free(positions);
+    return verdict;
+}
+
+static enum storage_verdict verdict(void *context, const struct storage_prepared *p)
+{
+    struct daemon *d = context;
+    if (!atomic_load(&d->sinks_made))
+        return STORAGE_UNDECIDED;
+    struct sink *decider = decider_of(d, p->positions);
+    if (!decider) {
+        log_warning("commit %" PRIu64
+                    " waited for a group's decision, and no sink has fenced_commits for it any "
+                    "more: it's made, though another node may have stored rows of it, too",
+                    p->n);
+        return STORAGE_COMMIT;
+    }
+    switch (ask(decider, p)) {
+    case SINK_COMMIT:
+        return STORAGE_COMMIT;
+    case SINK_DISCARD:
+        return STORAGE_DISCARD;
+    case SINK_UNDECIDED:
+        break;
+    }
+    return STORAGE_UNDECIDED;
 }
 
 static void on_durable(void *context, uint64_t n)
@@ -99,8 +172,12 @@ static void forget_rejects(void *context)
 {
     struct daemon *d = context;
     struct reject_log *log = atomic_load(&d->opened_reject_log);
+    struct storage *st = atomic_load(&d->opened_storage);
     struct error error;
-    if (log && reject_log_cut(log, atomic_load(&d->durable_reject_length), &error) < 0)
+    /* A commit that waits for its verdict is the last that was cut. */
+    bool waits = st && storage_undecided_ms(st) >= 0;
+    uint64_t length = atomic_load(waits ? &d->cut_reject_length : &d->durable_reject_length);
+    if (log && reject_log_cut(log, length, &error) < 0)
         log_warning("%s: some rejects will be there twice", error.message);
 }
 
@@ -110,6 +187,8 @@ struct storage_hooks daemon_storage_hooks(struct daemon *d)
         .context = d,
         .durable = on_durable,
         .may_commit = may_commit,
+        .needs_verdict = needs_verdict,
+        .verdict = verdict,
         .fatal = on_fatal,
         .disk_full = on_disk_full,
         .problem = on_problem,

@@ -31,6 +31,7 @@ struct daemon {
     size_t sinks_started;
     struct mutex sinks_lock; /* below a sink's own */
     bool sinks_acknowledge;  /* locked by sinks_lock: sinks exist and want to hear of commits */
+    atomic_bool sinks_made;  /* all of them: they may be asked until they're freed, after the last commit */
 
     struct http_api api;
     struct http *http;
@@ -39,6 +40,7 @@ struct daemon {
     struct intake_gate gate;
     uint64_t memory_limit_bytes;
     atomic_bool disk_full; /* as storage says */
+    bool found_undecided;  /* main thread: the store was opened with a commit that waits for its verdict */
     bool stop_asked;       /* main thread: a signal came while it waited for room on the disk */
     unsigned paused_last;  /* main thread: what was logged */
 

@@ -10,6 +10,8 @@
 #define STATUS_INTERVAL_MS      (5 * SECOND_MS)
 #define ACKNOWLEDGE_INTERVAL_MS (2 * SECOND_MS)
 #define TRIM_INTERVAL_MS        (2 * SECOND_MS)
+/* A commit that waits no longer for its verdict is no reason for others to wait. */
+#define UNDECIDED_PATIENCE_MS (2 * SECOND_MS)
 
 static uint64_t memory_limit(const struct config_storage *cfg)
 {
@@ -65,6 +67,10 @@ static void log_changes(struct daemon *d)
          "it "
          "synchronised, or set storage.trust_clock",
          "intake and retention go on: the clock can be right"},
+        {INTAKE_PAUSE_UNDECIDED,
+         "intake waits: a commit waits for its group to decide (fenced_commits), and can't be made, nor any "
+         "after it, before the brokers answer",
+         "intake goes on: the commit is decided"},
     };
     unsigned now = ingest_paused(d->ingest), changed = now ^ d->paused_last;
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
@@ -106,6 +112,14 @@ static void acknowledge_at_times(struct daemon *d)
     daemon_acknowledge(d);
 }
 
+/* What was found at the start holds intake up at once: its series aren't known yet. */
+static bool is_undecided(struct daemon *d)
+{
+    int64_t waiting_ms = storage_undecided_ms(d->storage);
+    d->found_undecided &= waiting_ms >= 0;
+    return d->found_undecided || waiting_ms > UNDECIDED_PATIENCE_MS;
+}
+
 void daemon_watch(struct daemon *d)
 {
     struct intake_totals totals = {0};
@@ -121,6 +135,7 @@ void daemon_watch(struct daemon *d)
     (void)ingest_set_paused(d->ingest, INTAKE_PAUSE_DISK, d->gate.is_disk_low || atomic_load(&d->disk_full));
     (void)ingest_set_paused(d->ingest, INTAKE_PAUSE_MEMORY, d->gate.is_memory_high);
     (void)ingest_set_paused(d->ingest, INTAKE_PAUSE_CLOCK, storage_clock(d->storage) != CLOCK_PLAUSIBLE);
+    (void)ingest_set_paused(d->ingest, INTAKE_PAUSE_UNDECIDED, is_undecided(d));
     log_changes(d);
     acknowledge_at_times(d);
     say_status(d, totals.rows);

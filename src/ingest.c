@@ -408,6 +408,11 @@ static const char *store_id(struct intake *in)
     return storage_id(of_intake(in)->storage);
 }
 
+static bool is_undecided(struct intake *in)
+{
+    return storage_undecided_ms(of_intake(in)->storage) >= 0;
+}
+
 static unsigned paused(struct intake *in)
 {
     return ingest_paused(of_intake(in));
@@ -430,6 +435,7 @@ static const struct intake_ops ops = {
     .discard_is_due = discard_is_due,
     .commit_number = commit_number,
     .store_id = store_id,
+    .is_undecided = is_undecided,
     .paused = paused,
 };
 

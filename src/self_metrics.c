@@ -28,6 +28,9 @@ static const struct metric_description descriptions[] = {
     {"varve_flush_duration_seconds_total", METRIC_COUNTER, "Time spent in commits"},
     {"varve_commits_total", METRIC_COUNTER, "Durable commit records made"},
     {"varve_commit_failures_total", METRIC_COUNTER, "Commits that had to be tried again"},
+    {"varve_commit_undecided_seconds", METRIC_GAUGE,
+     "For how long a commit has been waiting for its group to decide (fenced_commits); 0: none is"},
+    {"varve_commits_discarded_total", METRIC_COUNTER, "Commits that their group refused (fenced_commits)"},
     {"varve_commit_number", METRIC_GAUGE, "Number of the last durable commit record"},
     {"varve_commit_age_seconds", METRIC_GAUGE, "Time since the last durable commit record"},
     {"varve_oldest_unflushed_seconds", METRIC_GAUGE, "Age of the oldest row that is not in a durable record"},
@@ -70,6 +73,13 @@ static const struct metric_description descriptions[] = {
     {"varve_kafka_broker_up", METRIC_GAUGE, "Whether the broker is connected"},
     {"varve_kafka_broker_rtt_seconds", METRIC_GAUGE, "Average round trip to the broker"},
     {"varve_kafka_partitions_assigned", METRIC_GAUGE, "Partitions that this sink reads"},
+    {"varve_kafka_fenced_commits_total", METRIC_COUNTER, "Commits that the group has taken the offsets of"},
+    {"varve_kafka_fenced_commits_refused_total", METRIC_COUNTER, "Commits that weren't made"},
+    {"varve_kafka_fenced_commits_found_total", METRIC_COUNTER,
+     "Commits that were made as the group's offsets said so"},
+    {"varve_kafka_fenced_commits_unknown_total", METRIC_COUNTER,
+     "Commits that were made although the group's offsets didn't say"},
+    {"varve_kafka_fenced_wait_seconds_total", METRIC_COUNTER, "Time that commits waited for the group"},
     {"process_cpu_seconds_total", METRIC_COUNTER, "Processor time of all threads"},
     {"process_resident_memory_bytes", METRIC_GAUGE, "Resident memory"},
     {"process_virtual_memory_bytes", METRIC_GAUGE, "Virtual memory"},
@@ -103,7 +113,8 @@ static void add_intake(struct exposition *x, const struct self_metrics *m)
     } pauses[] = {{INTAKE_PAUSE_DISK, "disk"},
                   {INTAKE_PAUSE_MEMORY, "memory"},
                   {INTAKE_PAUSE_CLOCK, "clock"},
-                  {INTAKE_PAUSE_STOPPING, "stopping"}};
+                  {INTAKE_PAUSE_STOPPING, "stopping"},
+                  {INTAKE_PAUSE_UNDECIDED, "undecided"}};
     for (size_t i = 0; i < sizeof pauses / sizeof pauses[0]; i++)
         exposition_add(x, "varve_intake_paused", (m->paused & pauses[i].bit) != 0,
                        METRIC_LABELS("reason", pauses[i].reason));
@@ -160,6 +171,8 @@ static void add_storage(struct exposition *x, const struct self_metrics *m)
     exposition_add(x, "varve_flush_duration_seconds_total", s->flush_duration_seconds_total, NULL);
     exposition_add(x, "varve_commits_total", (double)s->commits_total, NULL);
     exposition_add(x, "varve_commit_failures_total", (double)s->commit_failures_total, NULL);
+    exposition_add(x, "varve_commit_undecided_seconds", s->undecided_seconds, NULL);
+    exposition_add(x, "varve_commits_discarded_total", (double)s->commits_discarded_total, NULL);
     exposition_add(x, "varve_commit_number", (double)m->commit_number, NULL);
     exposition_add(x, "varve_commit_age_seconds", s->commit_age_seconds, NULL);
     exposition_add(x, "varve_oldest_unflushed_seconds", s->oldest_unflushed_seconds, NULL);

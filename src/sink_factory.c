@@ -123,6 +123,7 @@ static int with_kafka_options(const struct config_sink *s, const struct config *
         .on_out_of_range = s->on_out_of_range == CONFIG_OUT_OF_RANGE_STOP ? KAFKA_OUT_OF_RANGE_STOP
                                                                           : KAFKA_OUT_OF_RANGE_EARLIEST,
         .leave_on_stop = s->leave_on_stop,
+        .fenced_commits = s->fenced_commits,
         .timestamp_from_record = s->timestamp_from == CONFIG_TIMESTAMP_RECORD,
         .threads = s->threads_count,
         .queue_size = s->queue_size_bytes,

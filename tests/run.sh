@@ -75,6 +75,8 @@ step kill          quick release+dev 900 "20 kills -9 in 2 million samples, half
                                                      @PYTHON@ tests/real/kill.py --build @BUILD@ --fault-build @ROOT@/dev --kills 20 --samples 2000000 --proof
 step kill-long     full  release+dev 3600 "the same with 200 in 20 million" \
                                                      @PYTHON@ tests/real/kill.py --build @BUILD@ --fault-build @ROOT@/dev --kills 200 --samples 20000000 --proof
+step kill-fenced   full  release+dev 3600 "30 kills with fenced_commits, also around the group's decision" \
+                                                     env VARVE_TEST_FENCED=1 @PYTHON@ tests/real/kill.py --build @BUILD@ --fault-build @ROOT@/dev --kills 30
 step kill-tsan     full  tsan    3600 "the same under TSan, 20 in 200,000" \
                                                      @PYTHON@ tests/real/kill.py --build @BUILD@ --kills 20 --samples 200000 --rate 10000
 step powercut      quick dev     300  "the power is lost: what was called durable is there, and no half commit" \
@@ -95,6 +97,8 @@ step mqtt-kill-long full release+dev 3600 "the same, 50 kills over 2 million, an
                                                      @PYTHON@ tests/real/mqtt_kill.py --build @BUILD@ --fault-build @ROOT@/dev --kills 50 --messages 2000000 --rate 8000 --proof
 step mqtt-kill-hivemq full release+dev 1800 "kills with HiveMQ, which gives out packet ids again at once: none missing" \
                                                      @PYTHON@ tests/real/mqtt_kill.py --build @BUILD@ --fault-build @ROOT@/dev --kills 10 --rate 1000 --broker hivemq
+step powercut-two-phase full dev 1800 "the same with commits that need a verdict" \
+                                                     @PYTHON@ tests/real/powercut.py --build @BUILD@ --points 100 --kills 6 --restart-step 7 --verdicts
 step mqtt-powercut quick dev     600  "the power is lost: no message that MQTT's PUBACK went out for is missing, none is there twice" \
                                                      @PYTHON@ tests/real/mqtt_powercut.py --build @BUILD@ --cuts 2 --points 8
 step mqtt-powercut-long full dev 3600 "the same 12 times at more points, and the fsyncs that it would miss" \
@@ -135,6 +139,11 @@ step two-nodes-long full dev     3600 "the same with more of each" \
                                                      @PYTHON@ tests/real/two_nodes.py --build @BUILD@ --moves 8 --kills 12 --freezes 8
 step two-nodes-cooperative full dev 1200 "the same with cooperative rebalances" \
                                                      @PYTHON@ tests/real/two_nodes.py --build @BUILD@ --assignor cooperative-sticky --kills 4 --freezes 4
+step fenced        quick dev     600  "fenced_commits: the same two nodes, killed and frozen at each step of a commit: missing 0, extra 0 over both stores" \
+                                                     @PYTHON@ tests/real/fenced.py --build @BUILD@
+step fenced-long   full  dev     3600 "the same at every step, four times"  @PYTHON@ tests/real/fenced.py --build @BUILD@ --moves 6 --rounds 4
+step fenced-proof  full  dev     600  "without fenced_commits the same leaves rows in both stores"  @PYTHON@ tests/real/fenced.py --build @BUILD@ --plain
+step fenced-tsan   full  tsan    1200 "the same with it, under TSan"  @PYTHON@ tests/real/fenced.py --build @BUILD@
 step soak          quick release+dev 900 "two nodes for 3 minutes while everything around them breaks and heals: missing 0, extra 0" \
                                                      @PYTHON@ tests/real/soak/main.py --build @BUILD@ --fault-build @ROOT@/dev --minutes 3
 step soak-long     full  release+dev 5400 "the same for an hour" \
@@ -165,7 +174,7 @@ step bench-open    full  release 3600 "a million series and 1,000 parts: ready w
 # Two cores are busy only if steps wait for brokers, disks and timers beside each other. AHEAD: one at a time, while the next builds are made.
 AHEAD="unit-dev unit-asan unit-tsan fuzz"
 # Those that mostly wait, the longest first: the last to run, LANES of them at a time.
-BESIDE="soak kafka memory-limit broker-away two-nodes e2e-tsan e2e-asan full-disk delete crash-states powercut rejects tls mqtt-kill kill snapshot bad-input"
+BESIDE="soak kafka memory-limit broker-away fenced two-nodes e2e-tsan e2e-asan full-disk delete crash-states powercut rejects tls mqtt-kill kill snapshot bad-input"
 BESIDE+=" mqtt-e2e-asan formats day-end merge-oracle dedup retention mqtt-powercut quickstart-kafka quickstart"
 LANES=2
 

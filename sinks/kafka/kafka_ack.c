@@ -69,7 +69,7 @@ static void send_durable(struct kafka_consumer *c)
 {
     struct intake *in = c->sink->intake;
     char metadata[KAFKA_METADATA_MAX];
-    if (!c->sink->group_commits)
+    if (!c->sink->group_commits || c->sink->fenced.is_on) /* then they come with the store's commits */
         return;
     kafka_metadata_format(metadata, in->ops->store_id(in), in->ops->commit_number(in));
 

@@ -124,9 +124,13 @@ static bool destroy_in_time(struct kafka_consumer *c)
         rd_kafka_topic_partition_list_destroy(c->pending_list);
     c->pending_list = NULL;
     c->pending = KAFKA_PENDING_NONE;
+    mutex_lock(&s->fenced.client_lock);
+    kafka_fenced_client_ends(c);
     rd_kafka_queue_destroy(c->queue);
     rd_kafka_queue_destroy(c->ack_queue);
+    rd_kafka_queue_destroy(c->fenced_queue);
     c->rk = NULL;
+    mutex_unlock(&s->fenced.client_lock);
 
     struct thread helper = {0};
     thread_start(&helper, "kafka-destroy", destroy_client, d);
@@ -217,6 +221,9 @@ static void reopen(struct kafka_consumer *c)
     c->reopened_ms = clock_monotonic_ms();
     c->closing = c->paused = c->rejoin_checked = false;
     c->commits_outstanding = 0;
+    /* Rows that were read as a member that isn't there any more mustn't be committed as the next one. */
+    if (c->sink->fenced.is_on)
+        kafka_discard_rows(c);
     open_until_it_works(c);
 }
 

@@ -81,8 +81,9 @@ struct kafka_consumer {
     struct kafka_sink *sink;
     unsigned index;
     rd_kafka_t *rk;
-    rd_kafka_queue_t *queue;     /* the consumer's */
-    rd_kafka_queue_t *ack_queue; /* answers to commits */
+    rd_kafka_queue_t *queue;        /* the consumer's */
+    rd_kafka_queue_t *ack_queue;    /* answers to commits */
+    rd_kafka_queue_t *fenced_queue; /* the same, of kafka_fenced.c */
     struct thread thread;
     bool ran;     /* the thread was started, and destroys the client */
     bool closing; /* rebalances are answered at once */
@@ -116,7 +117,9 @@ struct kafka_consumer {
     rd_kafka_topic_partition_list_t *pending_list;
     int64_t pending_since_ms;
     bool pending_said;
-    bool rejoin_checked; /* kafka_rebalance.c: once after a start */
+    bool pending_joined;  /* kafka_fenced_joined was told of it */
+    bool pending_flushed; /* a revoke has waited for its flush */
+    bool rejoin_checked;  /* kafka_rebalance.c: once after a start */
 
     /* The cluster that its partitions are of; NULL until the first are begun. */
     char *cluster_id;
@@ -158,8 +161,39 @@ struct kafka_seen_topic {
     bool known_before; /* a position of it was known then */
 };
 
+/* Of a partition: who had it before (kafka_owners.h). */
+struct kafka_history {
+    char *topic;
+    int32_t partition;
+    struct buffer text;
+};
+
+/* kafka_fenced.c */
+struct kafka_fenced {
+    bool is_on;
+    struct mutex client_lock; /* before a consumer's lock and the sink's; guards the rest, and the client's
+                               * being there */
+    /* Of the group as we last joined it. */
+    char *cluster_id;         /* NULL: not yet */
+    struct buffer membership; /* empty: not since we let go */
+    uint64_t joined;          /* how often */
+    struct kafka_history *histories;
+    size_t histories_count, histories_capacity;
+    /* Of the commit that was asked for last. */
+    uint64_t token;
+    bool has_token;
+    bool sent, on_its_way, taken;
+    bool is_over;            /* not sent any more: the group's offsets decide */
+    uint64_t joined_at_send; /* `joined` then */
+    rd_kafka_resp_err_t last_error;
+    int64_t asked_ms, sent_us, said_ms; /* monotonic */
+
+    atomic_ullong commits, refused, found, unknown, waited_us;
+};
+
 struct kafka_sink {
     struct sink base;
+    struct kafka_fenced fenced;
     struct intake *intake;
     char *node, *brokers, *group;
     char **sink_names; /* of all sinks of the configuration */
@@ -360,6 +394,21 @@ void kafka_fence_wait(struct kafka_consumer *c, int64_t ms);
 void kafka_fence_leave(struct kafka_consumer *c);
 /* The sink's may_commit. */
 bool kafka_may_commit(struct sink *base);
+
+/* kafka_fenced.c: of a sink with fenced_commits, whose first consumer is its only one. */
+void kafka_fenced_init(struct kafka_fenced *f);
+void kafka_fenced_release(struct kafka_fenced *f);
+/* An assignment has come: whatever was sent before is refused from now on. */
+void kafka_fenced_joined(struct kafka_consumer *c);
+/* And with these offsets and metadata of the group's. */
+void kafka_fenced_assigned(struct kafka_consumer *c, const rd_kafka_topic_partition_list_t *list);
+/* Before partitions are let go: false while a commit is on its way. */
+bool kafka_fenced_let_go(struct kafka_consumer *c);
+/* The client is about to be destroyed. With client_lock held. */
+void kafka_fenced_client_ends(struct kafka_consumer *c);
+/* The sink's decides and decide. */
+bool kafka_decides(struct sink *base, const void *key, uint32_t key_len);
+enum sink_verdict kafka_decide(struct sink *base, const struct sink_prepared *p);
 
 /* kafka_log.c */
 void kafka_on_error(rd_kafka_t *rk, int err, const char *reason, void *opaque);

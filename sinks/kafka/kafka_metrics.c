@@ -106,6 +106,17 @@ void kafka_metrics(struct sink *base, struct buffer *dst)
     };
     for (size_t i = 0; i < sizeof counters / sizeof *counters; i++)
         buffer_printf(dst, "%s{sink=\"%s\"} %" PRIu64 "\n", counters[i].name, base->name, counters[i].value);
+    const struct kafka_fenced *f = &s->fenced;
+    if (f->is_on)
+        buffer_printf(dst,
+                      "varve_kafka_fenced_commits_total{sink=\"%s\"} %llu\n"
+                      "varve_kafka_fenced_commits_refused_total{sink=\"%s\"} %llu\n"
+                      "varve_kafka_fenced_commits_found_total{sink=\"%s\"} %llu\n"
+                      "varve_kafka_fenced_commits_unknown_total{sink=\"%s\"} %llu\n"
+                      "varve_kafka_fenced_wait_seconds_total{sink=\"%s\"} %.3f\n",
+                      base->name, atomic_load(&f->commits), base->name, atomic_load(&f->refused), base->name,
+                      atomic_load(&f->found), base->name, atomic_load(&f->unknown), base->name,
+                      (double)atomic_load(&f->waited_us) / 1e6);
     static const char *const elsewhere[] = {"other_cluster", "removed_sink"};
     for (int i = 0; i < KAFKA_ELSEWHERE_COUNT; i++) {
         uint64_t count = atomic_load(&s->begun_known[i]);

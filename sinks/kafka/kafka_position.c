@@ -118,24 +118,3 @@ bool kafka_fingerprint_equal(const struct kafka_fingerprint *a, const struct kaf
 {
     return a->offset == b->offset && a->timestamp_ms == b->timestamp_ms && a->crc == b->crc;
 }
-
-void kafka_metadata_format(char dst[KAFKA_METADATA_MAX], const char *store_id, uint64_t commit_number)
-{
-    (void)snprintf(dst, KAFKA_METADATA_MAX, "v1;%s;%" PRIu64, store_id, commit_number);
-}
-
-enum kafka_group_owner kafka_metadata_owner(const void *metadata, size_t len, const char *store_id)
-{
-    const char *text = metadata;
-    if (!text || !len)
-        return KAFKA_OWNER_NONE;
-    const char *id = text + 3;
-    if (len < 3 || memcmp(text, "v1;", 3) != 0)
-        return KAFKA_OWNER_FOREIGN;
-    const char *end = memchr(id, ';', len - 3);
-    if (!end || end == id)
-        return KAFKA_OWNER_FOREIGN;
-    size_t id_len = (size_t)(end - id);
-    bool ours = id_len == strlen(store_id) && memcmp(id, store_id, id_len) == 0;
-    return ours ? KAFKA_OWNER_OURS : KAFKA_OWNER_OTHER_STORE;
-}

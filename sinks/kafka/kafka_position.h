@@ -71,17 +71,4 @@ struct kafka_fingerprint kafka_fingerprint_of(int64_t offset, int64_t timestamp_
 
 bool kafka_fingerprint_equal(const struct kafka_fingerprint *a, const struct kafka_fingerprint *b);
 
-/* Group metadata "v1;STORE-ID;N": which store's position a committed offset is, and of which commit record.
- */
-#define KAFKA_METADATA_MAX 128
-void kafka_metadata_format(char dst[KAFKA_METADATA_MAX], const char *store_id, uint64_t commit_number);
-
-enum kafka_group_owner {
-    KAFKA_OWNER_NONE,        /* no offset committed, or one without metadata */
-    KAFKA_OWNER_OURS,        /* this store's */
-    KAFKA_OWNER_OTHER_STORE, /* another Varve's */
-    KAFKA_OWNER_FOREIGN,     /* somebody else's words */
-};
-enum kafka_group_owner kafka_metadata_owner(const void *metadata, size_t len, const char *store_id);
-
 #endif

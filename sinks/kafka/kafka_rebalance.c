@@ -59,7 +59,7 @@ void kafka_on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t err, rd_kafka_topic_
     c->pending_list = rd_kafka_topic_partition_list_copy(list);
     c->pending = err == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS ? KAFKA_PENDING_ASSIGN : KAFKA_PENDING_REVOKE;
     c->pending_since_ms = clock_monotonic_ms();
-    c->pending_said = false;
+    c->pending_said = c->pending_joined = c->pending_flushed = false;
 }
 
 static void pending_done(struct kafka_consumer *c)
@@ -90,11 +90,15 @@ static void serve_revoke(struct kafka_consumer *c)
 {
     rd_kafka_topic_partition_list_t *list = c->pending_list;
     bool lost = rd_kafka_assignment_lost(c->rk) != 0;
-    log_info("sink %s: %s %d partition(s)", c->sink->base.name, lost ? "lost" : "giving up", list->cnt);
+    if (!c->pending_flushed)
+        log_info("sink %s: %s %d partition(s)", c->sink->base.name, lost ? "lost" : "giving up", list->cnt);
     /* What isn't durable is out of the question before the group is told what is. */
-    bool durable = list->cnt == 0 || (!lost && flush(c));
+    bool durable = list->cnt == 0 || (!lost && !c->pending_flushed && flush(c));
+    c->pending_flushed = true;
     if (!durable)
         kafka_discard_rows(c);
+    if (c->sink->fenced.is_on && !kafka_fenced_let_go(c))
+        return; /* again in the next turn */
     if (list->cnt && !lost)
         kafka_ack_now(c, KAFKA_COMMIT_MS);
 
@@ -124,6 +128,7 @@ struct start {
     int64_t group;        /* the group's offset */
     int64_t timestamp_ms; /* of FROM_TIMESTAMP */
     bool is_ordered;      /* by `varve offsets reset` */
+    bool is_restated;     /* our own, which the group is to have as well */
 };
 
 static int ask_group(struct kafka_consumer *c, rd_kafka_topic_partition_list_t *list, struct error *reterr)
@@ -217,6 +222,8 @@ static void decide(struct kafka_consumer *c, const rd_kafka_topic_partition_list
         enum kafka_begin begin = order_of(s, start->p, &value);
         start->decision = begin ? kafka_start_ordered(begin, value) : kafka_start_decide(&in);
         start->is_ordered = begin != KAFKA_BEGIN_NONE;
+        start->is_restated =
+            s->fenced.is_on && start->decision.source == KAFKA_FROM_OWN && !begin && e->offset != in.own;
         start->timestamp_ms = begin ? start->decision.offset : s->start_timestamp_ms;
         if (!in.own_known)
             kafka_elsewhere_note(c, start->p);
@@ -224,6 +231,22 @@ static void decide(struct kafka_consumer *c, const rd_kafka_topic_partition_list
             start->p->commit_sent = e->offset;
         start->group = e->offset;
     }
+}
+
+/* The group may have refused the commit; then the positions are gone with it. */
+static int check_recorded(const struct kafka_consumer *c, const struct start *starts, size_t count,
+                          struct error *reterr)
+{
+    struct intake *in = c->sink->intake;
+    for (size_t i = 0; i < count; i++) {
+        const struct kafka_partition *p = starts[i].p;
+        struct sink_position position;
+        if (!in->ops->durable_position(in, p->key.data, (uint32_t)p->key.len, &position) ||
+            (int64_t)position.next != starts[i].decision.offset)
+            return error_set(reterr, ERR_CANCELLED, "the group didn't take the position of %s/%" PRId32,
+                             p->topic, p->partition);
+    }
+    return 0;
 }
 
 /* Where partitions start for the first time is recorded at once: a sink that was killed before its first
@@ -235,13 +258,15 @@ static int record_starts(struct kafka_consumer *c, struct start *starts, size_t 
     kafka_elsewhere_report(c); /* before they're known */
     for (size_t i = 0; i < count; i++) {
         const struct kafka_partition *p = starts[i].p;
-        struct sink_position position = kafka_position_encode(starts[i].decision.offset, NULL);
-        if (starts[i].decision.record)
+        struct sink_position position =
+            starts[i].is_restated ? starts[i].own : kafka_position_encode(starts[i].decision.offset, NULL);
+        bool set = starts[i].decision.record || starts[i].is_restated;
+        if (set)
             in->ops->set_position(in, p->key.data, (uint32_t)p->key.len, &position);
-        durable &= in->ops->durable_position(in, p->key.data, (uint32_t)p->key.len, &position) &&
-                   !starts[i].decision.record;
+        durable &= in->ops->durable_position(in, p->key.data, (uint32_t)p->key.len, &position) && !set;
     }
-    return durable ? 0 : in->ops->flush(in, RECORD_MS, reterr);
+    int r = durable ? 0 : in->ops->flush(in, RECORD_MS, reterr);
+    return r == 0 && c->sink->fenced.is_on ? check_recorded(c, starts, count, reterr) : r;
 }
 
 static void say_group_moved(const struct kafka_sink *s, const struct kafka_partition *p, int64_t group)
@@ -311,6 +336,20 @@ static void rejoin_for_added_partitions(struct kafka_consumer *c)
         (void)kafka_subscribe(c, NULL);
 }
 
+/* A commit that was open when we joined is decided before anything is begun: positions depend on it. */
+static int settle_fenced(struct kafka_consumer *c, struct error *reterr)
+{
+    struct kafka_sink *s = c->sink;
+    if (!s->fenced.is_on)
+        return 0;
+    if (!c->pending_joined)
+        kafka_fenced_joined(c);
+    c->pending_joined = true;
+    if (s->intake->ops->is_undecided(s->intake))
+        return error_set(reterr, ERR_BUSY, "a commit isn't decided yet");
+    return 0;
+}
+
 static void serve_assign(struct kafka_consumer *c)
 {
     rd_kafka_topic_partition_list_t *list = c->pending_list;
@@ -322,7 +361,11 @@ static void serve_assign(struct kafka_consumer *c)
 
     int r = kafka_lookup_cluster(c, &error);
     if (r == 0 && !kafka_consumer_stopping(c))
+        r = settle_fenced(c, &error);
+    if (r == 0 && !kafka_consumer_stopping(c))
         r = ask_group(c, list, &error);
+    if (r == 0 && c->sink->fenced.is_on)
+        kafka_fenced_assigned(c, list);
     if (r == 0 && !kafka_consumer_stopping(c))
         r = kafka_lookup_appeared_later(c, list, later, &error);
     if (r == 0 && !kafka_consumer_stopping(c)) {

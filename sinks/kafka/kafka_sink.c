@@ -50,6 +50,7 @@ static void copy_options(struct kafka_sink *s, const struct kafka_sink_options *
     s->on_topic_recreated = o->on_topic_recreated;
     s->on_out_of_range = o->on_out_of_range;
     s->leave_on_stop = o->leave_on_stop;
+    s->fenced.is_on = o->fenced_commits;
     s->timestamp_from_record = o->timestamp_from_record;
     s->threads = o->threads ? o->threads : 1;
     s->queue_size = o->queue_size;
@@ -109,11 +110,12 @@ static void client_close(struct kafka_consumer *c)
 {
     rd_kafka_queue_destroy(c->queue);
     rd_kafka_queue_destroy(c->ack_queue);
+    rd_kafka_queue_destroy(c->fenced_queue);
     rd_kafka_destroy_flags(c->rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
     c->rk = NULL;
 }
 
-int kafka_client_open(struct kafka_consumer *c, struct error *reterr)
+static int client_open(struct kafka_consumer *c, struct error *reterr)
 {
     struct kafka_sink *s = c->sink;
     rd_kafka_conf_t *conf = NULL;
@@ -130,9 +132,18 @@ int kafka_client_open(struct kafka_consumer *c, struct error *reterr)
     kafka_fence_open(c);
     c->queue = rd_kafka_queue_get_consumer(c->rk);
     c->ack_queue = rd_kafka_queue_new(c->rk);
+    c->fenced_queue = rd_kafka_queue_new(c->rk);
     r = kafka_subscribe(c, reterr);
     if (r < 0)
         client_close(c);
+    return r;
+}
+
+int kafka_client_open(struct kafka_consumer *c, struct error *reterr)
+{
+    mutex_lock(&c->sink->fenced.client_lock);
+    int r = client_open(c, reterr);
+    mutex_unlock(&c->sink->fenced.client_lock);
     return r;
 }
 
@@ -222,6 +233,7 @@ void kafka_sink_release(struct kafka_sink *s)
     for (size_t i = 0; i < s->away_count; i++)
         free(s->away[i]);
     free(s->away);
+    kafka_fenced_release(&s->fenced);
     cond_destroy(&s->stop_changed);
     mutex_destroy(&s->lock);
     free_options(s);
@@ -248,6 +260,8 @@ static const struct sink_ops kafka_ops = {
     .free = kafka_free,
     .reading_of = kafka_reading_of,
     .may_commit = kafka_may_commit,
+    .decides = kafka_decides,
+    .decide = kafka_decide,
     .metrics = kafka_metrics,
 };
 
@@ -259,6 +273,7 @@ int kafka_sink_new(struct sink **ret, const struct kafka_sink_options *options, 
     s->intake = intake;
     mutex_init(&s->lock, RANK_SINK);
     cond_init(&s->stop_changed);
+    kafka_fenced_init(&s->fenced);
     copy_options(s, options);
     s->consumers = xcalloc(s->threads, sizeof(void *));
     for (unsigned i = 0; i < s->threads; i++)

@@ -56,6 +56,7 @@ struct kafka_sink_options {
     enum kafka_on_topic_recreated on_topic_recreated;
     enum kafka_on_out_of_range on_out_of_range;
     bool leave_on_stop;
+    bool fenced_commits;        /* kafka_fenced.c; with topics, one thread, and an eager assignor only */
     bool timestamp_from_record; /* `timestamp: record`: the payload's own timestamps don't count */
     unsigned threads;           /* at least 1 */
     uint64_t queue_size;        /* bytes fetched but not decoded, over all threads */

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "sinks/kafka/kafka_owners.h"
 #include "sinks/kafka/kafka_position.h"
 #include "sinks/kafka/kafka_sink.h"
 

@@ -24,6 +24,11 @@ int64_t clock_now_ms(void)
     return (int64_t)(clock_now_ns() / 1000000u);
 }
 
+int64_t clock_monotonic_us(void)
+{
+    return (int64_t)(read_ns(CLOCK_MONOTONIC) / 1000u);
+}
+
 int64_t clock_monotonic_ms(void)
 {
     return (int64_t)(read_ns(CLOCK_MONOTONIC) / 1000000u);

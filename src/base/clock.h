@@ -11,6 +11,7 @@
 int64_t clock_now_ms(void);
 uint64_t clock_now_ns(void);
 int64_t clock_monotonic_ms(void);
+int64_t clock_monotonic_us(void);
 void clock_sleep_ms(int64_t ms);
 /* Since the machine's start, suspended time included. */
 int64_t clock_uptime_ms(void);

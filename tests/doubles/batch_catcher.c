@@ -263,6 +263,12 @@ static const char *store_id(struct intake *in)
     return catcher_of(in)->store_id;
 }
 
+static bool is_undecided(struct intake *in)
+{
+    (void)in;
+    return false;
+}
+
 static unsigned paused(struct intake *in)
 {
     return atomic_load(&catcher_of(in)->pause_reasons);
@@ -285,6 +291,7 @@ static const struct intake_ops catcher_ops = {
     .discard_is_due = discard_is_due,
     .commit_number = commit_number,
     .store_id = store_id,
+    .is_undecided = is_undecided,
     .paused = paused,
 };
 

@@ -71,10 +71,11 @@ def metrics(text):
     return out
 
 
-def positions(report, topic):
-    """Kafka positions of one topic in `inspect --json` -> {partition: next offset}. Takes the largest of several sinks'."""
+def positions(report, topic, prepared=False):
+    """Kafka positions of one topic in `inspect --json` -> {partition: next offset}. Takes the largest of several sinks'; if asked for, of a
+    prepared commit, too."""
     found = {}
-    for p in report['positions']:
+    for p in report['positions'] + (report.get('prepared', {}).get('positions', []) if prepared else []):
         if p.get('type') == 'kafka' and p['topic'] == topic:
             number = int(p['partition'])
             found[number] = max(found.get(number, 0), int(p['next']))
@@ -160,8 +161,8 @@ class Varve:
     def inspect(self, directory=None):
         return json.loads(self.command('inspect', directory or self.dir, '--json', check=True).stdout)
 
-    def positions(self, topic, directory=None):
-        return positions(self.inspect(directory), topic)
+    def positions(self, topic, directory=None, prepared=False):
+        return positions(self.inspect(directory), topic, prepared)
 
     def export(self, directory=None):
         return Export(self.command('export', directory or self.dir, check=True).stdout.splitlines())
@@ -207,6 +208,8 @@ def vmread(scope, directory):
 
 
 def sink(brokers, topic, group='varve-test', name='plant', **more):
-    """A Kafka sink's YAML."""
+    """A Kafka sink's YAML. VARVE_TEST_FENCED=1 in the environment runs a test with fenced_commits where it has one sink."""
+    if os.environ.get('VARVE_TEST_FENCED'):
+        more = {'fenced_commits': True, **more}
     return {'name': name, 'type': 'kafka', 'brokers': brokers if isinstance(brokers, list) else [brokers],
             'topics': topic if isinstance(topic, list) else [topic], 'group': group, 'format': 'influx', **more}

@@ -202,8 +202,9 @@ static const struct {
      "t:3:79: sinks[0].broker: not a key of this type of sink; did you mean brokers?\n"},
     {SINK_WITH("client_id: b"),
      "t:3:79: sinks[0].client_id: not a key of this type of sink; known here: name, type, brokers, topics, "
-     "partitions, group, format, start_from, on_topic_recreated, on_out_of_range, leave_on_stop, threads, "
-     "queue_size, max_message_size, labels, timestamp, precision, json, librdkafka\n"},
+     "partitions, group, format, start_from, on_topic_recreated, on_out_of_range, leave_on_stop, "
+     "fenced_commits, threads, queue_size, max_message_size, labels, timestamp, precision, json, "
+     "librdkafka\n"},
     {SINK_WITH("security.protocol: SSL"),
      "t:3:79: sinks[0].security.protocol: unknown key; properties of librdkafka go below librdkafka:\n"},
     {SINK_WITH("consumer_group: g"), "t:3:79: sinks[0].consumer_group: unknown key; here that is group\n"},
@@ -216,6 +217,27 @@ static const struct {
      "t:3:99: sinks[0].on_topic_recreated: \"latest\" is not known here; write stop or earliest\n"},
     {SINK_WITH("leave_on_stop: 1"),
      "t:3:94: sinks[0].leave_on_stop: \"1\" is neither true nor false; write true or false\n"},
+    {SINK_WITH("fenced_commits: true, threads: 2"),
+     "t:3:95: sinks[0].fenced_commits: the group decides on a commit as a whole only for one member of it; "
+     "write threads: 1\n"},
+    {SINK_WITH("fenced_commits: true, librdkafka: {partition.assignment.strategy: cooperative-sticky}"),
+     "t:3:95: sinks[0].fenced_commits: a cooperative assignor gives partitions away while others are kept; "
+     "leave out partition.assignment.strategy (its default is range), or write range or roundrobin\n"},
+    {SINK_WITH("fenced_commits: true, librdkafka: {group.protocol: consumer}"),
+     "t:3:95: sinks[0].fenced_commits: works with the classic group protocol only; leave out "
+     "group.protocol\n"},
+    {STORAGE "sinks:\n"
+             "- {name: a, type: kafka, brokers: [b], partitions: {t: [0]}, group: g, format: influx,\n"
+             "   fenced_commits: true}\n",
+     "t:4:20: sinks[0].fenced_commits: with partitions nobody takes any over; leave it out, or write topics "
+     "instead\n"},
+    {STORAGE "sinks:\n"
+             "- {name: a, type: kafka, brokers: [b], topics: [t], group: g, format: influx,\n"
+             "   fenced_commits: true}\n"
+             "- {name: b, type: kafka, brokers: [b], topics: [u], group: h, format: influx,\n"
+             "   fenced_commits: true}\n",
+     "t:6:20: sinks[1].fenced_commits: sinks[0] has it, too: a commit holds the rows of all sinks, and two "
+     "groups can't decide on it together; keep one, or give the other a Varve and a store of its own\n"},
     {SINK_WITH("threads: 0"), "t:3:88: sinks[0].threads: \"0\" is too small; write 1 to 64\n"},
     {SINK_WITH("threads: 65"), "t:3:88: sinks[0].threads: \"65\" is too large; write 1 to 64\n"},
     {SINK_WITH("queue_size: 1KiB"),

@@ -81,6 +81,7 @@ static void test_a_sink_s_defaults(void **state)
     assert_int_equal(sink->on_topic_recreated, CONFIG_RECREATED_STOP);
     assert_int_equal(sink->on_out_of_range, CONFIG_OUT_OF_RANGE_EARLIEST);
     assert_false(sink->leave_on_stop);
+    assert_false(sink->fenced_commits);
     assert_int_equal(sink->threads_count, 1);
     assert_int_equal(sink->queue_size_bytes, 64 << 20);
     assert_int_equal(sink->max_message_size_bytes, 16 << 20);
@@ -129,7 +130,7 @@ static void test_every_value(void **state)
                   "    enable.ssl.certificate.verification: true\n"
                   "    client.rack: \"\"\n"
                   "- {name: b, type: kafka, brokers: [b], topics: [t], group: g2, format: influx, "
-                  "start_from: latest}\n"
+                  "start_from: latest, fenced_commits: true}\n"
                   "rejects: {path: /data/rejects, max_size: 1GiB}\n"
                   "http:\n"
                   "  listen: [\"[::]:80\", \"localhost:8475\"]\n"
@@ -162,6 +163,8 @@ static void test_every_value(void **state)
     assert_int_equal(sink->on_topic_recreated, CONFIG_RECREATED_EARLIEST);
     assert_int_equal(sink->on_out_of_range, CONFIG_OUT_OF_RANGE_STOP);
     assert_true(sink->leave_on_stop);
+    assert_false(sink->fenced_commits);
+    assert_true(cfg->sinks[1].fenced_commits);
     assert_int_equal(sink->threads_count, 4);
     assert_int_equal(sink->queue_size_bytes, 128 << 20);
     assert_int_equal(sink->max_message_size_bytes, 1000000);

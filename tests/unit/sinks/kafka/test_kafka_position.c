@@ -79,33 +79,6 @@ static void fingerprint_tells_records_apart(void **state)
     assert_true(kafka_fingerprint_equal(&a, &same));
 }
 
-static void metadata_says_whose(void **state)
-{
-    (void)state;
-    static const struct {
-        const char *text;
-        enum kafka_group_owner owner;
-    } cases[] = {
-        {"", KAFKA_OWNER_NONE},
-        {"v1;abc;7", KAFKA_OWNER_OURS},
-        {"v1;abc;7;later fields", KAFKA_OWNER_OURS},
-        {"v1;abcd;7", KAFKA_OWNER_OTHER_STORE},
-        {"v1;ab;7", KAFKA_OWNER_OTHER_STORE},
-        {"v1;;7", KAFKA_OWNER_FOREIGN},
-        {"v1;abc", KAFKA_OWNER_FOREIGN},
-        {"v2;abc;7", KAFKA_OWNER_FOREIGN},
-        {"v1", KAFKA_OWNER_FOREIGN},
-        {"connect-offset", KAFKA_OWNER_FOREIGN},
-    };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-        assert_int_equal(kafka_metadata_owner(cases[i].text, strlen(cases[i].text), "abc"), cases[i].owner);
-    assert_int_equal(kafka_metadata_owner(NULL, 0, "abc"), KAFKA_OWNER_NONE);
-
-    char text[KAFKA_METADATA_MAX];
-    kafka_metadata_format(text, "abc", 42);
-    assert_string_equal(text, "v1;abc;42");
-}
-
 static void orders_survive(void **state)
 {
     (void)state;
@@ -165,8 +138,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(key_is_readable),        cmocka_unit_test(fingerprint_survives),
         cmocka_unit_test(no_fingerprint_is_none), cmocka_unit_test(fingerprint_tells_records_apart),
-        cmocka_unit_test(metadata_says_whose),    cmocka_unit_test(orders_survive),
-        cmocka_unit_test(keys_are_taken_apart),
+        cmocka_unit_test(orders_survive),         cmocka_unit_test(keys_are_taken_apart),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
