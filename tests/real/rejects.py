@@ -3,7 +3,7 @@
 
     rejects.py --build DIR [--kills N] [--messages N] [--seed N]
 
-Into topics of every format go good messages and bad ones of every kind. Varve is killed at random moments and, in a build with fault points, at
+Into topics of every format go good messages and bad ones of every kind, and through an MQTT broker as well. Varve is killed at random moments and, in a build with fault points, at
 the steps of a commit. In the end all good rows are stored, all bad messages and lines are in the reject log exactly once, and the group's lag is
 zero. Then the configuration of one sink is mended, and `varve rejects replay` is killed in its middle, run again, and run once more.
 """
@@ -19,7 +19,7 @@ import time
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import workload
-from harness import rejects
+from harness import mqtt, rejects
 from harness import remote_write as rw
 from harness import report as reports
 from harness.compare import Difference, Export, canonical
@@ -260,6 +260,38 @@ def replay(report, varve, numbers, still_bad, expected, numbers_rows, good_rows,
                      lambda: 'missing %s, extra %s' % (list((want - waiting).items())[:4], list((waiting - want).items())[:4]))
 
 
+class OverMqtt:
+    """A sink of MQTT's, with good and bad messages of its own, each of them another."""
+
+    def __init__(self, scope, month):
+        self.broker = mqtt.Mqtt(scope, persist=True).start()
+        self.sink = mqtt.sink(self.broker, [mqtt.subscription('field/#')], name='field', client_id='rejects')
+        self.bad, self.rows, self.count, self.month = [], {}, 0, month
+
+    def publish(self, count):
+        """-> Process. Every third is bad."""
+        messages, key = [], canonical({'__name__': 'good_mqtt_v'})
+        for n in range(count):
+            when = (self.month * 1000 + n * 13)
+            if n % 3 == 0:
+                self.bad.append(RUBBISH + b'%d' % n if n % 2 else b'm v=%dx9i %d' % (n, when))
+            else:
+                self.rows.setdefault(key, []).append((when, float(n)))
+            messages.append(('field/%d' % (n % 5), self.bad[-1] if n % 3 == 0 else b'good_mqtt v=%d %d' % (n, when * 10 ** 6)))
+        self.count = count
+        return self.broker.publish_in_background(self.broker.write(messages), rate=count / 10)
+
+    def wait(self, varve):
+        wait_until(lambda: varve.metric('varve_spool_durable_lsn', sink='field') > self.count and varve.metric('varve_mqtt_held_pubacks', sink='field') == 0, 60,
+                   'the spool has all messages')
+        varve.flush()
+
+    def check(self, report, entries):
+        found, expected = collections.Counter(e.payload for e in entries), collections.Counter(self.bad)
+        report.check(found == expected, 'over MQTT: %d rejects, each once' % len(self.bad),
+                     'missing %s, extra %s' % (list((expected - found).items())[:4], list((found - expected).items())[:4]))
+
+
 def sinks_of(varve, numbers):
     return [s if s['name'] != 'numbers' else {**{k: v for k, v in s.items() if k not in ('format',)}, **numbers} for s in varve.config['sinks']]
 
@@ -274,6 +306,11 @@ def main(report, options):
         varve = Varve(scope, options.build, scope.path('store'), sinks(kafka, wrong), storage={'flush_interval': '300ms'},
                       rejects={'kafka': {'brokers': [kafka.brokers], 'topic': 'rejected'}})
         kafka.create('rejected', PARTITIONS)
+        field = OverMqtt(scope, month)
+        varve.config['sinks'].append(field.sink)
+        varve.start()                           # makes the session at the broker
+        mqtt.wait_connected(varve, 'field')
+        varve.kill()
         names = {form: s['name'] for form, s in zip(FORMATS, varve.config['sinks'])}
         topics, good_rows, producers = {}, {}, []
         for form in FORMATS:
@@ -304,6 +341,7 @@ def main(report, options):
             if n % 10:
                 numbers_rows.setdefault(canonical({'__name__': 'numbers', 'device': key.decode()}), []).append((when, n + 0.5))
         kafka.produce_rich(numbers)
+        producers.append(field.publish(options.messages))
         kills(report, scope, options, kafka, varve, chance, producers)
         for p in producers:
             report.same(p.wait(120), 0, 'the producer is through')
@@ -311,6 +349,7 @@ def main(report, options):
         varve.start()
         for name, topic in topics.items():
             varve.wait_durable(kafka, 'varve-rejects-' + name, name)
+        field.wait(varve)
         lag = wait_until(lambda: ('zero',) if not varve.metric('varve_kafka_lag') else None, 20, 'lag zero')
         report.check(lag, "the consumers' lag is zero")
         halted = [labels for (n, labels), v in varve.metrics().items() if n == 'varve_kafka_partition_halted' and v]
@@ -323,7 +362,11 @@ def main(report, options):
         code, _ = varve.stop()
         report.same(code, 0, 'it stops cleanly')
         entries = stored_rejects(varve)
-        check_rejects(report, [e for e in entries if e.sink != 'numbers'], expected, 'after the kills')
+        of_field = [e for e in entries if e.sink == 'field']
+        check_rejects(report, [e for e in entries if e.sink not in ('numbers', 'field')], expected, 'after the kills')
+        field.check(report, of_field)
+        good_rows.update(field.rows)
+        expected += as_counter(of_field)
         check_reasons(report, entries, names)
         check_topic(report, scope, kafka, entries)
         report.say('reasons: %s' % dict(collections.Counter(e.reason for e in entries)))
