@@ -67,6 +67,14 @@ static void stop_intake(struct sink *base)
     mutex_unlock(&s->lock);
 }
 
+/* While the store is open: what they still hold goes into its last commit. */
+static void free_workers(struct mqtt_sink *s)
+{
+    for (size_t i = 0; i < s->workers_count; i++)
+        s->intake->ops->worker_free(s->intake, s->workers[i]);
+    s->workers_count = 0;
+}
+
 static void stop(struct sink *base)
 {
     struct mqtt_sink *s = mqtt_sink_of(base);
@@ -85,6 +93,7 @@ static void stop(struct sink *base)
     thread_join(&s->commit_thread);
     thread_join(&s->reader_thread);
     mqtt_deliver_acknowledge(s, true);
+    free_workers(s);
 }
 
 static void sink_free(struct sink *base)
@@ -92,8 +101,7 @@ static void sink_free(struct sink *base)
     struct mqtt_sink *s = mqtt_sink_of(base);
     if (s->spool)
         mqtt_library_release();
-    for (size_t i = 0; i < s->workers_count; i++)
-        s->intake->ops->worker_free(s->intake, s->workers[i]);
+    free_workers(s);
     for (size_t i = 0; i < s->subscriptions_count; i++) {
         rendered_labels_release(&s->subscriptions[i].rendered);
         free(s->subscriptions[i].filter);

@@ -290,10 +290,20 @@ static void test_life(void **state)
     expect_run(f, ARGUMENTS("merge", "https://127.0.0.1"), 2, f->err, "http://");
 }
 
+/* With a sink of each kind, both without a broker: under ASan this is the test of what is freed when. */
 static void test_interrupt(void **state)
 {
     struct fixture *f = *state;
-    write_good_config(f);
+    write_config(
+        f,
+        "storage: {path: %s, flush_interval: 1s, min_free_disk: 0}\n"
+        "http: {listen: \"127.0.0.1:%d\"}\n"
+        "sinks:\n"
+        "  - {name: plant, type: kafka, brokers: [\"127.0.0.1:9\"], topics: [t], group: g, format: influx}\n"
+        "  - {name: edge, type: mqtt, broker: \"mqtt://127.0.0.1:9\", client_id: c, subscriptions: [{filter: "
+        "a, "
+        "format: value}]}\n",
+        f->store, f->port);
     pid_t pid = serve(f);
     assert_int_equal(kill(pid, SIGINT), 0);
     assert_int_equal(wait_for(pid), 0);
