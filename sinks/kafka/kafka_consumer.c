@@ -219,7 +219,7 @@ static void reopen(struct kafka_consumer *c)
     c->coordinator_moved_ms = 0;
     mutex_unlock(&c->lock);
     c->reopened_ms = clock_monotonic_ms();
-    c->closing = c->paused = c->rejoin_checked = false;
+    c->closing = c->paused = c->foreign_checked = c->rejoin_checked = c->rejoin_due = false;
     c->commits_outstanding = 0;
     /* Rows that were read as a member that isn't there any more mustn't be committed as the next one. */
     if (c->sink->fenced.is_on)

@@ -117,9 +117,10 @@ struct kafka_consumer {
     rd_kafka_topic_partition_list_t *pending_list;
     int64_t pending_since_ms;
     bool pending_said;
-    bool pending_joined;  /* kafka_fenced_joined was told of it */
-    bool pending_flushed; /* a revoke has waited for its flush */
-    bool rejoin_checked;  /* kafka_rebalance.c: once after a start */
+    bool pending_joined;                  /* kafka_fenced_joined was told of it */
+    bool pending_flushed;                 /* a revoke has waited for its flush */
+    bool foreign_checked, rejoin_checked; /* kafka_rejoin.c: once after a start */
+    bool rejoin_due;
 
     /* The cluster that its partitions are of; NULL until the first are begun. */
     char *cluster_id;
@@ -275,6 +276,8 @@ struct message kafka_message_of(const struct kafka_sink *s, const struct kafka_p
 const struct rendered_labels *kafka_labels_of(struct kafka_consumer *c, const struct kafka_partition *p,
                                               const struct message *m);
 
+/* Whether the sink is configured to read the topic. */
+bool kafka_topic_is_ours(const struct kafka_sink *s, const char *topic);
 /* The sink's reading_of. */
 bool kafka_reading_of(struct sink *base, struct span topic, struct topic_reading *ret);
 
@@ -332,6 +335,14 @@ bool kafka_generation_is_watched(const struct kafka_sink *s);
 /* A line of the library's log: sets c->between_generations. */
 void kafka_generation_note(struct kafka_consumer *c, const char *facility, const char *text);
 
+/* kafka_rejoin.c: after a start, by the consumer's thread. */
+/* Takes partitions out of an assignment whose topics aren't the sink's any more. */
+void kafka_rejoin_drop_foreign(struct kafka_consumer *c, rd_kafka_topic_partition_list_t *list);
+/* Whether there's a partition of our topics that nobody seems to have read. */
+void kafka_rejoin_look_for_added(struct kafka_consumer *c);
+/* Leaves the group and joins it again if either was found. */
+void kafka_rejoin_serve(struct kafka_consumer *c);
+
 /* kafka_elsewhere.c */
 /* A partition begins without a position: looks whether the store knows it as another sink's, or another
  * cluster's. */
@@ -361,9 +372,10 @@ int kafka_lookup_appeared_later(struct kafka_consumer *c, const rd_kafka_topic_p
 /* Under the sink's lock, or alone. */
 void kafka_forget_seen(struct kafka_sink *s);
 
-/* Whether the topic has a partition that isn't assigned to us, and that neither the group nor the store
- * knows. */
-int kafka_lookup_unread(struct kafka_consumer *c, const char *topic, bool *ret_unread, struct error *reterr);
+/* Whether one of the topic's partitions isn't assigned to us, and neither the group nor the store knows it.
+ */
+int kafka_lookup_unread(struct kafka_consumer *c, const char *topic, int32_t partitions, bool *ret_unread,
+                        struct error *reterr);
 
 /* kafka_check.c */
 /* The first record of a partition that is to be compared; false: drop it. Under the consumer's lock. */

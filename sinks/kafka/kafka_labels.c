@@ -118,7 +118,7 @@ const struct rendered_labels *kafka_labels_of(struct kafka_consumer *c, const st
     return &c->labels;
 }
 
-static bool is_ours(const struct kafka_sink *s, const char *topic)
+bool kafka_topic_is_ours(const struct kafka_sink *s, const char *topic)
 {
     for (size_t i = 0; i < s->partitions_count; i++)
         if (strcmp(s->partitions[i].topic, topic) == 0)
@@ -140,7 +140,7 @@ bool kafka_reading_of(struct sink *base, struct span topic, struct topic_reading
         p->topic = xstrndup(topic.data, topic.len);
         kafka_partition_set_surroundings(s, p);
     }
-    if (!is_ours(s, p->topic))
+    if (!kafka_topic_is_ours(s, p->topic))
         return false;
     *ret = (struct topic_reading){
         .decoder = s->decoder,

@@ -165,24 +165,15 @@ int kafka_lookup_appeared_later(struct kafka_consumer *c, const rd_kafka_topic_p
     return r;
 }
 
-int kafka_lookup_unread(struct kafka_consumer *c, const char *topic, bool *ret_unread, struct error *reterr)
+int kafka_lookup_unread(struct kafka_consumer *c, const char *topic, int32_t partitions, bool *ret_unread,
+                        struct error *reterr)
 {
     struct kafka_sink *s = c->sink;
-    const struct rd_kafka_metadata *md;
-    rd_kafka_topic_t *handle = rd_kafka_topic_new(c->rk, topic, NULL);
-    rd_kafka_resp_err_t err =
-        handle ? rd_kafka_metadata(c->rk, 0, handle, &md, KAFKA_LOOKUP_MS) : rd_kafka_last_error();
-    if (handle)
-        rd_kafka_topic_destroy(handle);
-    if (err)
-        return no_answer(reterr, "the topic's partitions", err);
-
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(8);
-    for (int32_t i = 0; md->topic_cnt == 1 && i < md->topics[0].partition_cnt; i++) {
+    for (int32_t i = 0; i < partitions; i++) {
         if (!kafka_partition_find(c, topic, i))
             rd_kafka_topic_partition_list_add(list, topic, i);
     }
-    rd_kafka_metadata_destroy(md);
     int r = kafka_lookup_committed(c, list, reterr);
     bool unread = false;
     for (int i = 0; r == 0 && i < list->cnt; i++) {

@@ -310,32 +310,6 @@ static void begin_partitions(struct kafka_consumer *c, struct start *starts, siz
         log_info("sink %s: reading %zu more partitions", s->base.name, count);
 }
 
-/* A static member that led its group gets its old assignment back after a restart, and nobody notices
- * partitions that were added meanwhile (KIP-814; the library speaks no version that tells). So once after a
- * start, if there's a partition of our topics that nobody seems to have read, leave and join again: that
- * makes a new assignment. */
-static void rejoin_for_added_partitions(struct kafka_consumer *c)
-{
-    struct kafka_sink *s = c->sink;
-    bool unread = false;
-    if (c->rejoin_checked || c->index || s->partitions_count || !c->partitions_count)
-        return;
-    c->rejoin_checked = true;
-    for (size_t i = 0; i < c->partitions_count && !unread; i++) {
-        const char *topic = c->partitions[i]->topic;
-        bool seen = false;
-        for (size_t j = 0; j < i && !seen; j++)
-            seen = strcmp(c->partitions[j]->topic, topic) == 0;
-        if (!seen && kafka_lookup_unread(c, topic, &unread, NULL) < 0)
-            return;
-        if (unread)
-            log_info("sink %s: %s has partitions that nobody reads: joining group %s again", s->base.name,
-                     topic, s->group);
-    }
-    if (unread && !rd_kafka_unsubscribe(c->rk))
-        (void)kafka_subscribe(c, NULL);
-}
-
 /* A commit that was open when we joined is decided before anything is begun: positions depend on it. */
 static int settle_fenced(struct kafka_consumer *c, struct error *reterr)
 {
@@ -353,6 +327,7 @@ static int settle_fenced(struct kafka_consumer *c, struct error *reterr)
 static void serve_assign(struct kafka_consumer *c)
 {
     rd_kafka_topic_partition_list_t *list = c->pending_list;
+    kafka_rejoin_drop_foreign(c, list);
     size_t count = (size_t)list->cnt;
     struct start *starts = xcalloc(count + 1, sizeof *starts);
     bool *later = xcalloc(count + 1, sizeof *later);
@@ -386,7 +361,8 @@ static void serve_assign(struct kafka_consumer *c)
         pending_done(c);
         atomic_store(&c->ack_due, true); /* an acknowledgement may have come while there was no partition */
         if (restarted)
-            rejoin_for_added_partitions(c);
+            kafka_rejoin_look_for_added(c);
+        kafka_rejoin_serve(c);
     } else if (!c->pending_said) {
         c->pending_said = true;
         log_warning("sink %s: can't begin %zu partition(s) yet: %s; trying on", c->sink->base.name, count,

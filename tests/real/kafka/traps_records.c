@@ -367,6 +367,45 @@ static void partitions_added_later(void **state)
     node_close(&a);
 }
 
+/* Nor does the group notice that a static member comes back with other topics. */
+static void other_topics_after_a_restart(void **state)
+{
+    (void)state;
+    static struct node a;
+    const char *old = unique("told"), *fresh = unique("tnew"), *added = unique("tadd");
+    char both[128];
+    (void)snprintf(both, sizeof both, "^(%s|%s)$", fresh, added);
+    struct node_options o = {.topic = old, .group = unique("gother"), .metadata_refresh_ms = "300000"};
+    kt_create(old, 2, NULL);
+    kt_create(fresh, 2, NULL);
+    publish(old, "k", 0, 20, -1);
+    node_open(&a, "a");
+    node_start(&a, &o);
+    assert_true(batch_catcher_wait(&a.catcher, 20, 20000));
+    (void)node_stop(&a);
+
+    publish(old, "no-more", 0, 20, -1);
+    publish(fresh, "k", 20, 40, -1);
+    o.topic = fresh;
+    node_start(&a, &o);
+    assert_true(batch_catcher_wait(&a.catcher, 40, 20000));
+    assert_exactly_once((struct node *[]){&a}, 1, "k", 40);
+    (void)node_stop(&a);
+
+    kt_create(added, 2, NULL);
+    publish(added, "k", 40, 60, -1);
+    o.topic = both;
+    node_start(&a, &o);
+    assert_true(batch_catcher_wait(&a.catcher, 60, 20000));
+    publish(fresh, "k", 60, 80, -1);
+    assert_true(batch_catcher_wait(&a.catcher, 80, 20000));
+    clock_sleep_ms(500);
+    assert_exactly_once((struct node *[]){&a}, 1, "k", 80);
+    assert_int_equal(batch_catcher_count(&a.catcher), 80);
+    (void)node_stop(&a);
+    node_close(&a);
+}
+
 const struct CMUnitTest record_traps[] = {
     cmocka_unit_test(trap_06_out_of_range_goes_on_at_the_earliest),
     cmocka_unit_test(trap_06_out_of_range_in_a_running_group),
@@ -381,5 +420,6 @@ const struct CMUnitTest record_traps[] = {
     cmocka_unit_test(trap_12_a_frozen_broker_does_not_hold_up_the_stop),
     cmocka_unit_test(trap_12_a_bad_crc_halts_its_partition),
     cmocka_unit_test(partitions_added_later),
+    cmocka_unit_test(other_topics_after_a_restart),
 };
 const size_t record_traps_count = sizeof record_traps / sizeof *record_traps;

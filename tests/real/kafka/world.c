@@ -212,7 +212,7 @@ void node_start(struct node *n, const struct node_options *o)
         {"session.timeout.ms", o->session_timeout_ms ? o->session_timeout_ms : "6000"},
         {"statistics.interval.ms", "500"},
         {"heartbeat.interval.ms", "500"},
-        {"topic.metadata.refresh.interval.ms", "1000"},
+        {"topic.metadata.refresh.interval.ms", o->metadata_refresh_ms ? o->metadata_refresh_ms : "1000"},
         {"partition.assignment.strategy", o->assignor ? o->assignor : "range"},
     };
     struct kafka_sink_options options = {

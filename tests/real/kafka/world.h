@@ -30,6 +30,7 @@ struct node_options {
     unsigned threads;
     const char *session_timeout_ms; /* default 6000 */
     const char *assignor;
+    const char *metadata_refresh_ms; /* default 1000 */
 };
 
 /* A name that no other test uses. Static buffers, 64 at a time. */
