@@ -368,14 +368,14 @@ static void partitions_added_later(void **state)
 }
 
 /* Nor does the group notice that a static member comes back with other topics. */
-static void other_topics_after_a_restart(void **state)
+static void check_other_topics(const char *assignor)
 {
-    (void)state;
     static struct node a;
     const char *old = unique("told"), *fresh = unique("tnew"), *added = unique("tadd");
     char both[128];
     (void)snprintf(both, sizeof both, "^(%s|%s)$", fresh, added);
-    struct node_options o = {.topic = old, .group = unique("gother"), .metadata_refresh_ms = "300000"};
+    struct node_options o = {
+        .topic = old, .group = unique("gother"), .assignor = assignor, .metadata_refresh_ms = "300000"};
     kt_create(old, 2, NULL);
     kt_create(fresh, 2, NULL);
     publish(old, "k", 0, 20, -1);
@@ -406,6 +406,18 @@ static void other_topics_after_a_restart(void **state)
     node_close(&a);
 }
 
+static void other_topics_after_a_restart(void **state)
+{
+    (void)state;
+    check_other_topics(NULL);
+}
+
+static void other_topics_with_a_cooperative_assignor(void **state)
+{
+    (void)state;
+    check_other_topics("cooperative-sticky");
+}
+
 const struct CMUnitTest record_traps[] = {
     cmocka_unit_test(trap_06_out_of_range_goes_on_at_the_earliest),
     cmocka_unit_test(trap_06_out_of_range_in_a_running_group),
@@ -421,5 +433,6 @@ const struct CMUnitTest record_traps[] = {
     cmocka_unit_test(trap_12_a_bad_crc_halts_its_partition),
     cmocka_unit_test(partitions_added_later),
     cmocka_unit_test(other_topics_after_a_restart),
+    cmocka_unit_test(other_topics_with_a_cooperative_assignor),
 };
 const size_t record_traps_count = sizeof record_traps / sizeof *record_traps;
