@@ -19,15 +19,16 @@ void kafka_fence_open(struct kafka_consumer *c)
 {
     char text[32] = "";
     size_t size = sizeof text;
-    c->session_ms = 45000;
+    long long session_ms = 45000;
     if (rd_kafka_conf_get(rd_kafka_conf(c->rk), "session.timeout.ms", text, &size) == RD_KAFKA_CONF_OK)
-        c->session_ms = strtoll(text, NULL, 10);
+        session_ms = strtoll(text, NULL, 10);
+    atomic_store(&c->session_ms, session_ms);
 }
 
 /* A heartbeat may have been due for as long as a third of the session when the process was stopped. */
 static int64_t patience_ms(const struct kafka_consumer *c)
 {
-    return c->session_ms / 2;
+    return atomic_load(&c->session_ms) / 2;
 }
 
 void kafka_fence_turned(struct kafka_consumer *c)

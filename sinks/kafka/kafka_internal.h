@@ -138,8 +138,7 @@ struct kafka_consumer {
     int64_t coordinator_moved_ms, reopened_ms;
 
     /* kafka_fence.c, boot time. turned_ms: when the thread last turned, 0: it doesn't have to. */
-    int64_t session_ms;
-    atomic_llong turned_ms, waits_until_ms, doubt_until_ms;
+    atomic_llong session_ms, turned_ms, waits_until_ms, doubt_until_ms;
     atomic_bool discarding; /* partitions were lost, and the store doesn't know it yet */
     bool discard_due;       /* kafka_discard.c: it knows, and has a commit to wait for */
 
