@@ -161,6 +161,14 @@ step mqtt-fallback full  nohold  600  "the same without paho's static library"  
 step unit-fallback full  nohold  600  "unit tests in that build"                   unit nohold
 step tls           quick release 180  "certificates and passwords, refused and not, at real brokers" \
                                                      @PYTHON@ tests/real/tls.py --build @BUILD@
+step pressure      quick dev     300  "storage hangs, spool, disk and memory full, while partitions move: nothing is lost, doubled or thrown out" \
+                                                     @PYTHON@ tests/real/pressure.py --build @BUILD@
+step pressure-long full  dev     1800 "the same in every combination, and that a wrong build is found" \
+                                                     @PYTHON@ tests/real/pressure.py --build @BUILD@ --plan full --proof
+step pressure-asan full  asan    1800 "the same under ASan, but for the memory, which it takes itself" \
+                                                     @PYTHON@ tests/real/pressure.py --build @BUILD@ --plan full --kind stall --kind journal --kind spool --kind disk
+step pressure-tsan full  tsan    1800 "the same under TSan" \
+                                                     @PYTHON@ tests/real/pressure.py --build @BUILD@ --plan full --kind stall --kind journal --kind spool --kind disk
 step security      quick release 300  "passwords stay where they are, files are 0640, and the HTTP server holds out" \
                                                      @PYTHON@ tests/real/security.py --build @BUILD@
 step kafka         quick dev     900  "the Kafka sink against real brokers"        bash tests/real/kafka/traps.sh @BUILD@
@@ -174,7 +182,7 @@ step bench-open    full  release 3600 "a million series and 1,000 parts: ready w
 # Two cores are busy only if steps wait for brokers, disks and timers beside each other. AHEAD: one at a time, while the next builds are made.
 AHEAD="unit-dev unit-asan unit-tsan fuzz"
 # Those that mostly wait, the longest first: the last to run, LANES of them at a time.
-BESIDE="soak kafka memory-limit broker-away fenced two-nodes e2e-tsan e2e-asan full-disk delete crash-states powercut rejects tls mqtt-kill kill snapshot bad-input"
+BESIDE="soak kafka pressure memory-limit broker-away fenced two-nodes e2e-tsan e2e-asan full-disk delete crash-states powercut rejects tls mqtt-kill kill snapshot bad-input"
 BESIDE+=" mqtt-e2e-asan formats day-end merge-oracle dedup retention mqtt-powercut quickstart-kafka quickstart"
 LANES=2
 

@@ -82,7 +82,7 @@ static bool is_discard_wanted(struct storage *st)
 
 int storage_check_may_commit(struct storage *st, struct error *reterr)
 {
-    if (is_discard_wanted(st))
+    if (is_discard_wanted(st) && !FAULT_SWITCH("commit_discarded"))
         return error_set(reterr, ERR_CANCELLED, "what isn't durable yet is to be dropped");
     if (st->hooks.may_commit && !st->hooks.may_commit(st->hooks.context))
         return error_set(reterr, ERR_CANCELLED, "commits are held back: a sink may have lost what it read");
@@ -99,7 +99,7 @@ static int make_durable(struct storage *st, uint64_t n, const struct position_ta
     int r = is_agreed ? 0 : storage_check_may_commit(st, reterr);
     if (r == 0) {
         mutex_lock(&st->positions_lock);
-        if (st->discard_wanted && !is_agreed)
+        if (st->discard_wanted && !is_agreed && !FAULT_SWITCH("commit_discarded"))
             r = error_set(reterr, ERR_CANCELLED, "what isn't durable yet is to be dropped");
         else
             position_table_apply(&st->durable, positions);

@@ -1,11 +1,15 @@
 """Counting of checks, and the last line that tests/run.sh reads."""
 import sys
+import threading
 import time
 
 
 class Report:
+    """For several threads."""
+
     def __init__(self):
         self.passed = self.failed = 0
+        self.lock = threading.Lock()
         self.start = time.monotonic()
 
     def say(self, text):
@@ -13,11 +17,12 @@ class Report:
 
     def check(self, good, what, detail=''):
         """Counts one check; detail (text, or a function that makes it) is shown when it failed."""
+        with self.lock:
+            self.passed += bool(good)
+            self.failed += not good
         if good:
-            self.passed += 1
             self.say('ok: %s' % what)
         else:
-            self.failed += 1
             detail = detail() if callable(detail) else detail
             self.say('FAILED: %s%s' % (what, '\n    ' + str(detail).strip().replace('\n', '\n    ') if detail else ''))
         return bool(good)

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds crashfs and nosync.so into the cache; prints CRASHFS=PATH and NOSYNC=PATH (use: eval "$(build.sh)").
+# Builds crashfs, nosync.so and stall.so into the cache; prints CRASHFS=PATH, NOSYNC=PATH, STALL=PATH (use: eval "$(build.sh)").
 set -euo pipefail
 . "$(dirname "$0")/../common.sh"
 here=$TESTBED/crashfs
@@ -13,6 +13,7 @@ compile() { # OUT COMPILER-ARGUMENT...
 }
 crashfs=$(built "$here/crashfs.c")
 nosync=$(built "$here/nosync.c").so
+stall=$(built "$here/stall.c").so
 testbed_need fusermount3 fuse3
 testbed_need cc gcc libc6-dev
 if [ ! -x "$crashfs" ]; then
@@ -22,5 +23,7 @@ if [ ! -x "$crashfs" ]; then
   compile "$crashfs" "$here/crashfs.c" $(pkg-config --cflags --libs fuse3)
 fi
 compile "$nosync" -shared -fPIC "$here/nosync.c" -ldl
+compile "$stall" -shared -fPIC "$here/stall.c" -ldl
 echo "CRASHFS=$crashfs"
 echo "NOSYNC=$nosync"
+echo "STALL=$stall"
