@@ -125,11 +125,14 @@ static int make_sinks(struct daemon *d)
 {
     struct error error;
     d->sinks = xcalloc(d->cfg->sinks_count + 1, sizeof(struct sink *));
+    d->deciders = xcalloc(d->cfg->sinks_count + 1, sizeof(struct sink *));
     for (size_t i = 0; i < d->cfg->sinks_count; i++) {
         if (sink_factory_new(&d->sinks[i], d->cfg, &d->cfg->sinks[i], ingest_intake(d->ingest), &error) < 0) {
             log_error("%s", error.message);
             return EXIT_BAD_CONFIG;
         }
+        if (d->sinks[i]->ops->decides)
+            d->deciders[d->deciders_count++] = d->sinks[i];
         d->sinks_count++;
     }
     atomic_store(&d->sinks_made, true);
@@ -239,13 +242,15 @@ static void hold_acknowledgements(struct daemon *d)
     mutex_unlock(&d->sinks_lock);
 }
 
-static void free_sinks(struct daemon *d)
+/* Of the deciders, or of all others; those use the store until they're freed. */
+static void free_sinks(struct daemon *d, bool are_deciders)
 {
-    for (size_t i = 0; i < d->sinks_count; i++)
+    for (size_t i = 0; i < d->sinks_count; i++) {
+        if (!d->sinks[i] || (d->sinks[i]->ops->decides != NULL) != are_deciders)
+            continue;
         sink_factory_free(d->sinks[i]);
-    free(d->sinks);
-    d->sinks = NULL;
-    d->sinks_count = 0;
+        d->sinks[i] = NULL;
+    }
 }
 
 /* Copes with whatever start has made. Returns the exit code. */
@@ -265,13 +270,16 @@ static int stop(struct daemon *d)
     for_started_sinks(d, "stop-sink", stop_sink);
     http_stop(d->http);
     hold_acknowledgements(d);
+    free_sinks(d, false);
     struct reject_forward *forward = atomic_load(&d->reject_forward);
     reject_forward_stop(forward);
     if (d->storage && storage_close(d->storage, &error) < 0) {
         log_error("the store wasn't closed cleanly, the next start recovers it: %s", error.message);
         result = EXIT_FATAL;
     }
-    free_sinks(d); /* the last commit may have needed a verdict */
+    free_sinks(d, true); /* the last commit may have needed a verdict */
+    free(d->sinks);
+    free(d->deciders);
     reject_forward_free(forward);
     reject_log_close(d->reject_log);
     ingest_free(d->ingest);

@@ -28,18 +28,13 @@ static bool may_commit(void *context)
     return may;
 }
 
-static bool decides(struct sink *s, const void *key, uint32_t key_len)
-{
-    return s->ops->decides && s->ops->decides(s, key, key_len);
-}
-
 static bool needs_verdict(void *context, const void *key, uint32_t key_len)
 {
     struct daemon *d = context;
     if (!atomic_load(&d->sinks_made))
         return false;
-    for (size_t i = 0; i < d->sinks_count; i++)
-        if (decides(d->sinks[i], key, key_len))
+    for (size_t i = 0; i < d->deciders_count; i++)
+        if (d->deciders[i]->ops->decides(d->deciders[i], key, key_len))
             return true;
     return false;
 }
@@ -48,9 +43,10 @@ static bool needs_verdict(void *context, const void *key, uint32_t key_len)
 static struct sink *decider_of(struct daemon *d, const struct position_table *positions)
 {
     for (size_t i = 0; i < positions->count; i++)
-        for (size_t k = 0; k < d->sinks_count; k++)
-            if (decides(d->sinks[k], positions->entries[i].key, positions->entries[i].key_len))
-                return d->sinks[k];
+        for (size_t k = 0; k < d->deciders_count; k++)
+            if (d->deciders[k]->ops->decides(d->deciders[k], positions->entries[i].key,
+                                             positions->entries[i].key_len))
+                return d->deciders[k];
     return NULL;
 }
 

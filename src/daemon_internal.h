@@ -31,7 +31,9 @@ struct daemon {
     size_t sinks_started;
     struct mutex sinks_lock; /* below a sink's own */
     bool sinks_acknowledge;  /* locked by sinks_lock: sinks exist and want to hear of commits */
-    atomic_bool sinks_made;  /* all of them: they may be asked until they're freed, after the last commit */
+    struct sink **deciders;  /* those that may have to give verdicts: freed after the last commit */
+    size_t deciders_count;
+    atomic_bool sinks_made; /* all of them, and the deciders may be asked */
 
     struct http_api api;
     struct http *http;

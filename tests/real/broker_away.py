@@ -124,7 +124,10 @@ def main(report, options):
         report.check(code == 0 and seconds <= 10, 'SIGTERM with the broker away: exit 0 within 10 s (%.1f s)' % seconds,
                      'exit code %s\n%s' % (code, varve.process.output()[-1500:]))
         difference = Difference(varve.export(), Export.of_rows(produced.rows))
-        report.check(not difference, 'missing 0, extra 0', lambda: difference)
+        if os.environ.get('VARVE_TEST_FENCED'):     # not without the group's word: they're read again
+            report.check(not difference.extra, 'extra 0, and what the group could not decide on is not there yet: %d rows' % difference.missing, lambda: difference)
+        else:
+            report.check(not difference, 'missing 0, extra 0', lambda: difference)
 
         # stopped before it ever saw a broker
         varve.start(timeout=20)
