@@ -120,10 +120,7 @@ static bool destroy_in_time(struct kafka_consumer *c)
     struct destruction *d = xcalloc(1, sizeof *d);
     d->rk = c->rk;
     d->sink = s;
-    if (c->pending_list)
-        rd_kafka_topic_partition_list_destroy(c->pending_list);
-    c->pending_list = NULL;
-    c->pending = KAFKA_PENDING_NONE;
+    kafka_pending_forget(c);
     mutex_lock(&s->fenced.client_lock);
     kafka_fenced_client_ends(c);
     rd_kafka_queue_destroy(c->queue);

@@ -115,6 +115,7 @@ struct kafka_consumer {
     /* A rebalance that the callback left for the loop to answer. */
     enum kafka_pending pending;
     rd_kafka_topic_partition_list_t *pending_list;
+    rd_kafka_topic_partition_list_t *unanswered; /* assigned before a revoke that is pending; NULL for none */
     int64_t pending_since_ms;
     bool pending_said;
     bool pending_joined;                  /* kafka_fenced_joined was told of it */
@@ -318,6 +319,14 @@ bool kafka_is_cooperative(const struct kafka_consumer *c);
 /* kafka_rebalance.c */
 void kafka_on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t err, rd_kafka_topic_partition_list_t *list,
                         void *opaque);
+/* kafka_pending.c */
+/* Notes what a callback asks for, and what an assignment that wasn't answered has asked for before. */
+void kafka_pending_note(struct kafka_consumer *c, const rd_kafka_topic_partition_list_t *list, bool is_assign,
+                        bool is_cooperative);
+/* What is pending is answered: another assignment may be the next. */
+void kafka_pending_answered(struct kafka_consumer *c);
+void kafka_pending_forget(struct kafka_consumer *c);
+
 /* Answers the rebalance that is pending, or tries again in the next turn when no broker answers. */
 void kafka_rebalance_serve(struct kafka_consumer *c);
 

@@ -54,19 +54,7 @@ void kafka_on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t err, rd_kafka_topic_
     }
     if (err == RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS && rd_kafka_assignment_lost(rk))
         atomic_store(&c->discarding, true);
-    if (c->pending_list)
-        rd_kafka_topic_partition_list_destroy(c->pending_list);
-    c->pending_list = rd_kafka_topic_partition_list_copy(list);
-    c->pending = err == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS ? KAFKA_PENDING_ASSIGN : KAFKA_PENDING_REVOKE;
-    c->pending_since_ms = clock_monotonic_ms();
-    c->pending_said = c->pending_joined = c->pending_flushed = false;
-}
-
-static void pending_done(struct kafka_consumer *c)
-{
-    rd_kafka_topic_partition_list_destroy(c->pending_list);
-    c->pending_list = NULL;
-    c->pending = KAFKA_PENDING_NONE;
+    kafka_pending_note(c, list, err == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS, kafka_is_cooperative(c));
 }
 
 /* True if all rows of the partitions are durable. */
@@ -116,7 +104,7 @@ static void serve_revoke(struct kafka_consumer *c)
         kafka_partitions_clear(c);
     unassign(c, attached);
     rd_kafka_topic_partition_list_destroy(attached);
-    pending_done(c);
+    kafka_pending_answered(c);
     if (c->partitions_count)
         kafka_assignment_reseat(c);
 }
@@ -358,7 +346,7 @@ static void serve_assign(struct kafka_consumer *c)
             restarted |= starts[i].decision.source == KAFKA_FROM_OWN;
         begin_partitions(c, starts, count);
         kafka_assignment_reseat(c);
-        pending_done(c);
+        kafka_pending_answered(c);
         atomic_store(&c->ack_due, true); /* an acknowledgement may have come while there was no partition */
         if (restarted)
             kafka_rejoin_look_for_added(c);

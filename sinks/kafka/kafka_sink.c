@@ -160,8 +160,7 @@ static struct kafka_consumer *consumer_new(struct kafka_sink *s, unsigned index)
 /* Of one that runs no thread any more. */
 static void consumer_free(struct kafka_consumer *c)
 {
-    if (c->pending_list)
-        rd_kafka_topic_partition_list_destroy(c->pending_list);
+    kafka_pending_forget(c);
     if (c->rk && !c->ran) /* opened, but its thread never ran */
         client_close(c);
     kafka_partitions_clear(c);

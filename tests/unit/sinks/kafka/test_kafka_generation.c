@@ -53,11 +53,60 @@ static void only_a_cooperative_protocol_is_watched(void **state)
     assert_false(kafka_generation_is_watched(&s));
 }
 
+static void callback(struct kafka_consumer *c, bool is_assign, bool is_cooperative, int32_t first,
+                     int32_t end)
+{
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(4);
+    for (int32_t i = first; i < end; i++)
+        rd_kafka_topic_partition_list_add(list, "t", i);
+    kafka_pending_note(c, list, is_assign, is_cooperative);
+    rd_kafka_topic_partition_list_destroy(list);
+}
+
+/* The partitions that are pending are first .. end - 1. */
+static void assert_pending(const struct kafka_consumer *c, enum kafka_pending pending, int32_t first,
+                           int32_t end)
+{
+    assert_int_equal(c->pending, pending);
+    assert_int_equal(c->pending_list->cnt, end - first);
+    for (int32_t i = first; i < end; i++)
+        assert_non_null(rd_kafka_topic_partition_list_find(c->pending_list, "t", i));
+}
+
+static void an_assignment_that_was_not_answered_stays_due(void **state)
+{
+    (void)state;
+    struct kafka_consumer *c = xcalloc(1, sizeof *c);
+    callback(c, true, true, 0, 2);
+    callback(c, true, true, 2, 2); /* the next round counts them as ours already */
+    assert_pending(c, KAFKA_PENDING_ASSIGN, 0, 2);
+    callback(c, true, true, 1, 4);
+    assert_pending(c, KAFKA_PENDING_ASSIGN, 0, 4);
+    callback(c, false, true, 2, 8); /* some of them are taken away again */
+    assert_pending(c, KAFKA_PENDING_REVOKE, 2, 8);
+    kafka_pending_answered(c);
+    assert_pending(c, KAFKA_PENDING_ASSIGN, 0, 2);
+    callback(c, false, true, 0, 2);
+    kafka_pending_answered(c);
+    assert_int_equal(c->pending, KAFKA_PENDING_NONE);
+    callback(c, true, false, 0, 3);
+    callback(c, true, false, 1, 2); /* an eager protocol's is the whole */
+    assert_pending(c, KAFKA_PENDING_ASSIGN, 1, 2);
+    kafka_pending_answered(c);
+    assert_int_equal(c->pending, KAFKA_PENDING_NONE);
+    callback(c, true, true, 0, 3);
+    callback(c, false, true, 5, 6);
+    kafka_pending_forget(c);
+    assert_null(c->unanswered);
+    free(c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_log_says_when_the_group_is_between_two_generations),
         cmocka_unit_test(only_a_cooperative_protocol_is_watched),
+        cmocka_unit_test(an_assignment_that_was_not_answered_stays_due),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
