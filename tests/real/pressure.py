@@ -177,7 +177,7 @@ class Quiet(reports.Report):
 def prove(report, world, program):
     """A build that lets a hanging commit have what went to the other node: its rows have to be found twice."""
     world.nodes[0].env = {**world.nodes[0].env, 'VARVE_FAULT_SWITCH': 'commit_discarded'}
-    difference = run_world(Quiet(), world, [('stall', 0, 'join', 14)], program)
+    difference = run_world(Quiet(), world, [('journal', 0, 'join', 14)], program)
     report.check(difference.extra > 0 and not difference.missing, 'a wrong build is found: missing %d, extra %d' % (difference.missing, difference.extra))
 
 
