@@ -282,6 +282,7 @@ fi
 
 # ---------------------------------------------------------------- surroundings
 WORK=$(mktemp -d "${TMPDIR:-/tmp}/varve-tests.XXXXXX") || exit 1
+chmod 711 "$WORK" # a test may run the program as another user, below it
 LOGS=$BUILD_ROOT/test-logs
 mkdir -p "$LOGS"
 rm -f "$LOGS"/*.log

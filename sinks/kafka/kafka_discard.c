@@ -13,6 +13,7 @@
 static void follow_store(struct kafka_consumer *c)
 {
     struct intake *in = c->sink->intake;
+    mutex_lock(&c->lock); /* metrics look at the positions */
     for (size_t i = 0; i < c->partitions_count; i++) {
         struct kafka_partition *p = c->partitions[i];
         struct sink_position position;
@@ -22,6 +23,7 @@ static void follow_store(struct kafka_consumer *c)
         p->next = (int64_t)position.next;
         p->check = kafka_position_fingerprint(&position, &p->expected);
     }
+    mutex_unlock(&c->lock);
 }
 
 static void done(struct kafka_consumer *c)
