@@ -139,12 +139,12 @@ step two-nodes-long full dev     3600 "the same with more of each" \
                                                      @PYTHON@ tests/real/two_nodes.py --build @BUILD@ --moves 8 --kills 12 --freezes 8
 step two-nodes-cooperative full dev 1200 "the same with cooperative rebalances" \
                                                      @PYTHON@ tests/real/two_nodes.py --build @BUILD@ --assignor cooperative-sticky --kills 4 --freezes 4
-step fenced        quick dev     600  "fenced_commits: the same two nodes, killed and frozen at each step of a commit: missing 0, extra 0 over both stores" \
+step fenced        full  dev     600  "fenced_commits: the same two nodes, killed and frozen at each step of a commit: missing 0, extra 0 over both stores" \
                                                      @PYTHON@ tests/real/fenced.py --build @BUILD@
 step fenced-long   full  dev     3600 "the same at every step, four times"  @PYTHON@ tests/real/fenced.py --build @BUILD@ --moves 6 --rounds 4
 step fenced-proof  full  dev     600  "without fenced_commits the same leaves rows in both stores"  @PYTHON@ tests/real/fenced.py --build @BUILD@ --plain
 step fenced-tsan   full  tsan    1200 "the same with it, under TSan"  @PYTHON@ tests/real/fenced.py --build @BUILD@
-step soak          quick release+dev 900 "two nodes for 3 minutes while everything around them breaks and heals: missing 0, extra 0" \
+step soak          full  release+dev 900 "two nodes for 3 minutes while everything around them breaks and heals: missing 0, extra 0" \
                                                      @PYTHON@ tests/real/soak/main.py --build @BUILD@ --fault-build @ROOT@/dev --minutes 3
 step soak-long     full  release+dev 5400 "the same for an hour" \
                                                      @PYTHON@ tests/real/soak/main.py --build @BUILD@ --fault-build @ROOT@/dev --minutes 60

@@ -77,10 +77,16 @@ class Run:
         lines = self.varve.http.get('/api/v1/export?match[]=kill_a').splitlines()
         self.report.check(lines and self.varve.http.answers('/ready'), '%s: it answers (%d series)' % (what, len(lines)))
 
+    def fill_until_paused(self, leave, what):
+        """Again and again: a merge that ends meanwhile makes room."""
+        def full():
+            self.disk.fill(leave)
+            return paused(self.varve)
+        return self.wait(full, 20, '%s: intake pauses' % what)
+
     def cycle(self, what, leave, seconds):
         """The disk full for so long, then not."""
-        self.disk.fill(leave)
-        if not self.wait(lambda: paused(self.varve), 20, '%s: intake pauses' % what):
+        if not self.fill_until_paused(leave, what):
             return
         self.disk.fill(leave)                   # what went away meanwhile, a merge's sources for example
         end = time.monotonic() + seconds
@@ -100,8 +106,7 @@ class Run:
 
     def killed_while_full(self):
         what = 'killed while full'
-        self.disk.fill(0)
-        if not self.wait(lambda: paused(self.varve), 20, '%s: intake pauses' % what):
+        if not self.fill_until_paused(0, what):
             return
         self.varve.kill()
         self.varve.launch()
