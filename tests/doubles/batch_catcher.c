@@ -43,10 +43,33 @@ static void worker_free(struct intake *in, struct intake_worker *w)
     free(w);
 }
 
+/* A cut falls between hand-overs: it waits for those that are open, and new ones wait for it. Takes the lock.
+ */
+static void cut_begin(struct batch_catcher *c)
+{
+    mutex_lock(&c->lock);
+    c->cuts_waiting++;
+    while (c->open_workers)
+        cond_wait(&c->moved, &c->lock);
+    c->cuts_waiting--;
+}
+
+static void cut_end(struct batch_catcher *c)
+{
+    cond_broadcast(&c->moved);
+    mutex_unlock(&c->lock);
+}
+
 static void begin(struct intake *in, struct intake_worker *w)
 {
-    atomic_fetch_add(&catcher_of(in)->begins, 1);
+    struct batch_catcher *c = catcher_of(in);
+    atomic_fetch_add(&c->begins, 1);
     require(!w->open, "begin after end");
+    mutex_lock(&c->lock);
+    while (c->cuts_waiting)
+        cond_wait(&c->moved, &c->lock);
+    c->open_workers++;
+    mutex_unlock(&c->lock);
     w->open = true;
     w->refused = false;
 }
@@ -146,6 +169,8 @@ static void end(struct intake *in, struct intake_worker *w)
     }
     w->count = 0;
     w->open = false;
+    c->open_workers--;
+    cond_broadcast(&c->moved);
     mutex_unlock(&c->lock);
 }
 
@@ -300,6 +325,7 @@ void batch_catcher_init(struct batch_catcher *c, const char *id)
     memset(c, 0, sizeof *c);
     c->intake.ops = &catcher_ops;
     mutex_init(&c->lock, RANK_POSITIONS);
+    cond_init(&c->moved);
     (void)snprintf(c->store_id, sizeof c->store_id, "%s", id);
 }
 
@@ -316,24 +342,25 @@ void batch_catcher_release(struct batch_catcher *c)
     free(c->rows);
     free(c->positions);
     free(c->rejects);
+    cond_destroy(&c->moved);
     mutex_destroy(&c->lock);
 }
 
 void batch_catcher_commit(struct batch_catcher *c)
 {
-    mutex_lock(&c->lock);
+    cut_begin(c);
     c->rows_durable = c->rows_count;
     for (size_t i = 0; i < c->positions_count; i++) {
         c->positions[i].durable = c->positions[i].accepted;
         c->positions[i].has_durable = c->positions[i].has_accepted;
     }
     c->commit_number++;
-    mutex_unlock(&c->lock);
+    cut_end(c);
 }
 
 void batch_catcher_crash(struct batch_catcher *c)
 {
-    mutex_lock(&c->lock);
+    cut_begin(c);
     for (size_t i = c->rows_durable; i < c->rows_count; i++)
         row_release(&c->rows[i]);
     c->rows_count = c->rows_durable;
@@ -341,7 +368,7 @@ void batch_catcher_crash(struct batch_catcher *c)
         c->positions[i].accepted = c->positions[i].durable;
         c->positions[i].has_accepted = c->positions[i].has_durable;
     }
-    mutex_unlock(&c->lock);
+    cut_end(c);
 }
 
 size_t batch_catcher_count(struct batch_catcher *c)

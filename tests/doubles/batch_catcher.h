@@ -36,6 +36,9 @@ struct caught_reject {
 struct batch_catcher {
     struct intake intake;
     struct mutex lock;
+    struct cond moved; /* open_workers, cuts_waiting */
+    unsigned open_workers,
+        cuts_waiting;        /* workers between begin and end; commits and crashes that wait for them */
     struct caught_row *rows; /* of accepted hand-overs, in order */
     size_t rows_count, rows_capacity, rows_durable;
     struct caught_position *positions;
@@ -54,7 +57,8 @@ struct batch_catcher {
 
 void batch_catcher_init(struct batch_catcher *c, const char *store_id);
 void batch_catcher_release(struct batch_catcher *c);
-/* Everything accepted becomes durable. */
+/* Everything accepted becomes durable. Waits, as the real one does, for workers between begin and end: a
+ * position that became durable before its rows did would be rows lost. */
 void batch_catcher_commit(struct batch_catcher *c);
 /* What isn't durable is lost. No sink may be running. */
 void batch_catcher_crash(struct batch_catcher *c);
