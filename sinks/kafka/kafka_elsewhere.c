@@ -13,6 +13,7 @@
 struct search {
     struct kafka_consumer *c;
     const struct kafka_partition *p;
+    int64_t next; /* in another cluster */
 };
 
 static bool is_text(struct span s, const char *text)
@@ -41,23 +42,28 @@ static void found(struct kafka_consumer *c, const struct kafka_partition *p, enu
 
 static void look(void *context, const void *key, uint32_t key_len, const struct sink_position *position)
 {
-    const struct search *search = context;
+    struct search *search = context;
     const struct kafka_sink *s = search->c->sink;
     struct kafka_key_parts k;
     if (!kafka_position_parse_key(key, key_len, &k) || k.partition != search->p->partition ||
         !is_text(k.topic, search->p->topic))
         return;
     bool ours = is_text(k.sink, s->base.name), here = is_text(k.cluster, search->c->cluster_id);
-    if (ours && !here)
+    if (ours && !here) {
         found(search->c, search->p, KAFKA_OTHER_CLUSTER, k.cluster, position->next);
-    else if (!ours && here && !is_configured(s, k.sink))
+        if ((int64_t)position->next > search->next)
+            search->next = (int64_t)position->next;
+    } else if (!ours && here && !is_configured(s, k.sink)) {
         found(search->c, search->p, KAFKA_REMOVED_SINK, k.sink, position->next);
+    }
 }
 
-void kafka_elsewhere_note(struct kafka_consumer *c, const struct kafka_partition *p)
+int64_t kafka_elsewhere_note(struct kafka_consumer *c, const struct kafka_partition *p)
 {
     struct intake *in = c->sink->intake;
-    in->ops->each_position(in, look, &(struct search){c, p});
+    struct search search = {c, p, -1};
+    in->ops->each_position(in, look, &search);
+    return search.next;
 }
 
 void kafka_elsewhere_clear(struct kafka_consumer *c)

@@ -353,8 +353,8 @@ void kafka_rejoin_serve(struct kafka_consumer *c);
 
 /* kafka_elsewhere.c */
 /* A partition begins without a position: looks whether the store knows it as another sink's, or another
- * cluster's. */
-void kafka_elsewhere_note(struct kafka_consumer *c, const struct kafka_partition *p);
+ * cluster's. Returns the next offset there was in the other cluster, the greatest of several; -1 for none. */
+int64_t kafka_elsewhere_note(struct kafka_consumer *c, const struct kafka_partition *p);
 void kafka_elsewhere_clear(struct kafka_consumer *c);
 /* Says what was found since it was cleared. */
 void kafka_elsewhere_report(struct kafka_consumer *c);

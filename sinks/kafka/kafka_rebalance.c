@@ -115,8 +115,9 @@ struct start {
     struct sink_position own;
     int64_t group;        /* the group's offset */
     int64_t timestamp_ms; /* of FROM_TIMESTAMP */
-    bool is_ordered;      /* by `varve offsets reset` */
-    bool is_restated;     /* our own, which the group is to have as well */
+    bool group_is_stray;
+    bool is_ordered;  /* by `varve offsets reset` */
+    bool is_restated; /* our own, which the group is to have as well */
 };
 
 static int ask_group(struct kafka_consumer *c, rd_kafka_topic_partition_list_t *list, struct error *reterr)
@@ -206,6 +207,11 @@ static void decide(struct kafka_consumer *c, const rd_kafka_topic_partition_list
             .appeared_later = later[i],
         };
         in.own = in.own_known ? (int64_t)start->own.next : 0;
+        int64_t elsewhere = in.own_known ? -1 : kafka_elsewhere_note(c, start->p);
+        start->group_is_stray =
+            kafka_start_is_stray(in.own_known, in.group, in.owner, s->partitions_count != 0, elsewhere);
+        if (start->group_is_stray)
+            in.group = KAFKA_OFFSET_NONE;
         int64_t value = 0;
         enum kafka_begin begin = order_of(s, start->p, &value);
         start->decision = begin ? kafka_start_ordered(begin, value) : kafka_start_decide(&in);
@@ -213,9 +219,7 @@ static void decide(struct kafka_consumer *c, const rd_kafka_topic_partition_list
         start->is_restated =
             s->fenced.is_on && start->decision.source == KAFKA_FROM_OWN && !begin && e->offset != in.own;
         start->timestamp_ms = begin ? start->decision.offset : s->start_timestamp_ms;
-        if (!in.own_known)
-            kafka_elsewhere_note(c, start->p);
-        if (in.owner == KAFKA_OWNER_OURS)
+        if (in.owner == KAFKA_OWNER_OURS && !start->group_is_stray)
             start->p->commit_sent = e->offset;
         start->group = e->offset;
     }
@@ -288,6 +292,12 @@ static void begin_partitions(struct kafka_consumer *c, struct start *starts, siz
         if (d->warn_group_moved) {
             atomic_fetch_add(&s->group_moved, 1);
             say_group_moved(s, p, starts[i].group);
+        }
+        if (starts[i].group_is_stray) {
+            atomic_fetch_add(&s->group_moved, 1);
+            log_warning("sink %s: group %s has offset %" PRId64 " for %s/%" PRId32
+                        ", which was meant for the cluster before this one and isn't heeded",
+                        s->base.name, s->group, starts[i].group, p->topic, p->partition);
         }
         if (count <= 16)
             log_info("sink %s: reading %s/%" PRId32 " from offset %" PRId64 " (%s)", s->base.name, p->topic,

@@ -13,6 +13,13 @@ static struct kafka_start_decision start_without_position(const struct kafka_sta
     return d;
 }
 
+bool kafka_start_is_stray(bool own_known, int64_t group, enum kafka_group_owner owner, bool static_partitions,
+                          int64_t next_elsewhere)
+{
+    return static_partitions && !own_known && owner == KAFKA_OWNER_OURS && group >= 0 &&
+           group <= next_elsewhere;
+}
+
 struct kafka_start_decision kafka_start_decide(const struct kafka_start_input *in)
 {
     bool group_known = in->group >= 0;

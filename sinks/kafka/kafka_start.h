@@ -23,6 +23,18 @@ struct kafka_start_input {
     bool appeared_later; /* the partition came into being after the sink first saw its topic */
 };
 
+/*
+ * Whether the group's offset isn't to be heeded, as if it had none.
+ *
+ * A commit that was on its way when another cluster came up at the brokers' address: the library sends it
+ * there. That cluster refuses it to members of a group, whom it doesn't know; but takes it from a sink with
+ * static partitions, and would have it begin in the middle of a log that it never read. Such a commit carries
+ * our metadata, though we've no position of that cluster, and isn't ahead of the one that we have of the
+ * other.
+ */
+bool kafka_start_is_stray(bool own_known, int64_t group, enum kafka_group_owner owner, bool static_partitions,
+                          int64_t next_elsewhere); /* of another cluster's partition; -1: it isn't known */
+
 enum kafka_start_source {
     KAFKA_FROM_OWN,
     KAFKA_FROM_GROUP,

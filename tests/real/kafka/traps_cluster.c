@@ -1,6 +1,7 @@
 /* Another cluster under the addresses that we know, and brokers that lost records which we have read: an
  * unclean election gives the partition to a replica that hadn't got them. The last part: it kills the broker
  * of the others. */
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -55,11 +56,16 @@ static void another_cluster_while_running(bool statically)
     node_open(&a, "a");
     node_start(&a, &o);
     assert_rows_after(&a, 100);
+    /* The group's commit is on its way when the other cluster comes up, and goes there. */
+    broker_signal(SIGSTOP);
     node_commit(&a);
+    clock_sleep_ms(300);
     kafka_replace();
     kt_create(o.topic, 2, NULL);
     publish(o.topic, "n", 0, 300, -1);
     assert_rows_after(&a, 400);
+    if (statically) /* it came, and wasn't heeded */
+        assert_true(node_has_metric(&a, "varve_kafka_group_offsets_moved_total{sink=\"plant\"} 2"));
     assert_true(node_has_metric(&a, known_elsewhere));
     node_crash(&a); /* and what it read is known as the other cluster's */
     assert_int_equal(batch_catcher_count(&a.catcher), 100);

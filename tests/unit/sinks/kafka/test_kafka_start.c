@@ -94,6 +94,21 @@ static void start_of_a_partition(void **state)
     }
 }
 
+static void a_commit_meant_for_another_cluster(void **state)
+{
+    (void)state;
+    assert_true(kafka_start_is_stray(false, 50, KAFKA_OWNER_OURS, true, 50));
+    assert_true(kafka_start_is_stray(false, 0, KAFKA_OWNER_OURS, true, 50)); /* not the last one */
+    /* Made here: */
+    assert_false(kafka_start_is_stray(false, 51, KAFKA_OWNER_OURS, true, 50));
+    assert_false(kafka_start_is_stray(true, 50, KAFKA_OWNER_OURS, true, 50));
+    assert_false(kafka_start_is_stray(false, 50, KAFKA_OWNER_OURS, true, -1));  /* no other is known */
+    assert_false(kafka_start_is_stray(false, 50, KAFKA_OWNER_OURS, false, 50)); /* refused to members */
+    assert_false(kafka_start_is_stray(false, 50, KAFKA_OWNER_OTHER_STORE, true, 50));
+    assert_false(kafka_start_is_stray(false, 50, KAFKA_OWNER_NONE, true, 50)); /* an operator's */
+    assert_false(kafka_start_is_stray(false, KAFKA_OFFSET_NONE, KAFKA_OWNER_OURS, true, 50));
+}
+
 static void offset_out_of_range(void **state)
 {
     (void)state;
@@ -160,6 +175,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(start_of_a_partition),
+        cmocka_unit_test(a_commit_meant_for_another_cluster),
         cmocka_unit_test(start_by_order),
         cmocka_unit_test(offset_out_of_range),
     };
