@@ -9,7 +9,9 @@
 #include "sinks/kafka/kafka_internal.h"
 #include "src/base/log.h"
 
-/* Every partition goes on where the store does. */
+/* Every partition goes on where the store does; what the library has of it is further on, so nothing of that
+ * is taken (a record behind a gap would be) until it's attached anew: kafka_check_serve, or a rebalance's
+ * answer. */
 static void follow_store(struct kafka_consumer *c)
 {
     struct intake *in = c->sink->intake;
@@ -22,6 +24,7 @@ static void follow_store(struct kafka_consumer *c)
             continue;
         p->next = (int64_t)position.next;
         p->check = kafka_position_fingerprint(&position, &p->expected);
+        p->reattach = true;
     }
     mutex_unlock(&c->lock);
 }
@@ -50,9 +53,6 @@ void kafka_discard_rows(struct kafka_consumer *c)
 void kafka_discard_serve(struct kafka_consumer *c)
 {
     struct intake *in = c->sink->intake;
-    if (!c->discard_due || in->ops->discard_is_due(in))
-        return;
-    done(c);
-    if (c->partitions_count && c->pending == KAFKA_PENDING_NONE) /* else it's done with the answer */
-        kafka_assignment_reseat(c);
+    if (c->discard_due && !in->ops->discard_is_due(in))
+        done(c);
 }

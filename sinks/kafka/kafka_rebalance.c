@@ -78,15 +78,17 @@ static void serve_revoke(struct kafka_consumer *c)
 {
     rd_kafka_topic_partition_list_t *list = c->pending_list;
     bool lost = rd_kafka_assignment_lost(c->rk) != 0;
-    if (!c->pending_flushed)
+    if (!c->pending_flushed) {
         log_info("sink %s: %s %d partition(s)", c->sink->base.name, lost ? "lost" : "giving up", list->cnt);
-    /* What isn't durable is out of the question before the group is told what is. */
-    bool durable = list->cnt == 0 || (!lost && !c->pending_flushed && flush(c));
-    c->pending_flushed = true;
-    if (!durable)
-        kafka_discard_rows(c);
-    if (c->sink->fenced.is_on && !kafka_fenced_let_go(c))
-        return; /* again in the next turn */
+        /* What isn't durable is out of the question before the group is told what is. */
+        if (list->cnt && (lost || !flush(c)))
+            kafka_discard_rows(c);
+        c->pending_flushed = true;
+    }
+    if (c->sink->fenced.is_on && !kafka_fenced_let_go(c)) {
+        kafka_check_all(c); /* what comes until they're let go isn't ours to store */
+        return;             /* again in the next turn */
+    }
     if (list->cnt && !lost)
         kafka_ack_now(c, KAFKA_COMMIT_MS);
 
