@@ -24,6 +24,14 @@ void storage_wake(struct storage *st)
 
 /* --- 1 s: rawRows -> in-memory parts --- */
 
+void storage_want_commit(struct storage *st)
+{
+    mutex_lock(&st->wake_lock);
+    st->commit_wanted = true;
+    cond_broadcast(&st->wake);
+    mutex_unlock(&st->wake_lock);
+}
+
 static void flush_raw_rows(struct storage *st)
 {
     struct shard_list list = {0};
@@ -31,12 +39,8 @@ static void flush_raw_rows(struct storage *st)
     storage_take_rows(st, &list, false);
     storage_add_inmemory_parts(st, &list, st->next_commit);
     mutex_unlock(&st->flush_lock);
-    if (atomic_load(&st->buffered_bytes) > INMEMORY_BYTES_COMMIT) {
-        mutex_lock(&st->wake_lock);
-        st->commit_wanted = true;
-        cond_broadcast(&st->wake);
-        mutex_unlock(&st->wake_lock);
-    }
+    if (atomic_load(&st->buffered_bytes) > INMEMORY_BYTES_COMMIT)
+        storage_want_commit(st);
 }
 
 void storage_flush_index_rows(struct storage *st)

@@ -130,7 +130,7 @@ struct storage {
     /* Locked by wake_lock: */
     bool stopping;
     bool commit_running;           /* or a discard: one at a time */
-    bool commit_wanted;            /* in-memory parts are large: don't wait for the flush interval */
+    bool commit_wanted;            /* the next round doesn't wait for the flush interval */
     bool index_rows_pending_flush; /* the same for index rows of new series */
     bool rows_pending_flush;       /* a writer is full before the second is over */
     uint64_t flushes_wanted;       /* by storage_flush */
@@ -163,6 +163,8 @@ void start_inmemory_parts_flusher(struct storage *st);
 /* Wakes and joins all of them; running merges are cancelled. */
 void storage_stop_threads(struct storage *st);
 void storage_wake(struct storage *st);
+/* Has the committer begin another round now, or right behind the one under way. Any thread. */
+void storage_want_commit(struct storage *st);
 /* Makes the index rows that wait, of all months, searchable. Any thread. */
 void storage_flush_index_rows(struct storage *st);
 

@@ -399,8 +399,10 @@ int storage_discard_uncommitted(struct storage *st, int64_t timeout_ms, struct e
     mutex_lock(&st->positions_lock);
     st->discard_wanted = true;
     mutex_unlock(&st->positions_lock);
-    if (!storage_take_turn(st, timeout_ms))
+    if (!storage_take_turn(st, timeout_ms)) {
+        storage_want_commit(st); /* it begins with the discard */
         return error_set(reterr, ERR_CANCELLED, "a commit is under way");
+    }
     storage_drop_uncommitted(st);
     storage_end_turn(st);
     return 0;

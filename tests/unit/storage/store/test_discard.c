@@ -48,7 +48,6 @@ static struct storage *open_stuck(const char *dir, struct slow_fs *f, const char
     put_messages(*ret_writer, 10, 20, SERIES);
     assert_int_equal(storage_flush(st, 50, NULL), ERR_CANCELLED);
     wait_for_gate(f);
-    assert_int_equal(durable_position_of(st), 10);
     return st;
 }
 
@@ -58,6 +57,7 @@ static void a_commit_under_way_is_discarded(const char *gated)
     struct slow_fs f;
     struct storage_writer *w;
     struct storage *st = open_stuck(dir, &f, gated, &w);
+    assert_int_equal(durable_position_of(st), 10);
 
     int64_t start = clock_monotonic_ms();
     assert_int_equal(storage_discard_uncommitted(st, 0, NULL), ERR_CANCELLED);
@@ -91,6 +91,28 @@ static void while_the_record_is_written(void **state)
 {
     (void)state;
     a_commit_under_way_is_discarded("/journal");
+}
+
+/* Sources wait for it: it comes right behind that commit, however long the flush interval is. */
+static void right_behind_a_commit_that_was_made(void **state)
+{
+    (void)state;
+    char *dir = TEMP_DIR();
+    struct slow_fs f;
+    struct storage_writer *w;
+    struct storage *st = open_stuck(dir, &f, "/parts.json", &w); /* behind its record */
+    put_messages(w, 20, 25, SERIES);
+    assert_int_equal(storage_discard_uncommitted(st, 0, NULL), ERR_CANCELLED);
+    atomic_store(&f.is_open, true);
+    for (int i = 0; i < 2000 && storage_discard_is_due(st); i++)
+        clock_sleep_ms(5);
+    assert_false(storage_discard_is_due(st));
+    assert_int_equal(durable_position_of(st), 20);
+    assert_int_equal(position_of(st), 20);
+    storage_writer_free(w);
+    assert_int_equal(storage_close(st, NULL), 0);
+    expect_in_directory(dir, 20);
+    temp_dir_remove(dir);
 }
 
 static void open_gate(void *arg)
@@ -133,6 +155,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(while_parts_are_staged),
         cmocka_unit_test(while_the_record_is_written),
+        cmocka_unit_test(right_behind_a_commit_that_was_made),
         cmocka_unit_test(before_the_last_commit),
     };
     return cmocka_run_group_tests(tests, set_up, NULL);
