@@ -149,8 +149,7 @@ static const char *why_halted(const struct kafka_partition *p, const struct kafk
         return "retention took records before they were read; set `on_out_of_range: earliest` to go on";
     if (p->recreated)
         return "the record before it isn't the one that was read: the topic was made anew, or the brokers "
-               "lost "
-               "records. Set `on_topic_recreated: earliest` to read it from its start";
+               "lost records. Set `on_topic_recreated: earliest` to read it from its start";
     return "the log ends before what was read: the topic was made anew, or the brokers lost records. Set "
            "`on_topic_recreated: earliest` to read it from its start";
 }

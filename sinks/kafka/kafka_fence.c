@@ -52,12 +52,12 @@ void kafka_fence_leave(struct kafka_consumer *c)
 
 static bool is_sure(struct kafka_consumer *c)
 {
-    int64_t turned = atomic_load(&c->turned_ms), now = clock_uptime_ms();
-    if (atomic_load(&c->discarding))
-        return false;
-    mutex_lock(&c->lock);
+    mutex_lock(&c->lock); /* may take as long as a message: times are looked at after it */
     bool has_partitions = c->partitions_count > 0;
     mutex_unlock(&c->lock);
+    if (atomic_load(&c->discarding))
+        return false;
+    int64_t turned = atomic_load(&c->turned_ms), now = clock_uptime_ms();
     bool turns = now - turned <= patience_ms(c) || now <= atomic_load(&c->waits_until_ms);
     return !turned || !has_partitions || (turns && now >= atomic_load(&c->doubt_until_ms));
 }

@@ -33,9 +33,8 @@
 #define ANSWER_MS    1000  /* waited for at a time: the committer's turn is needed by others, too */
 #define SAY_AGAIN_MS 30000 /* that a commit waits */
 #define SAY_FIRST_MS 3000
-#define TOPIC_GONE_MS                                                                    \
-    INT64_C(10000) /* a topic that isn't there for that long isn't taken over by anybody \
-                    */
+/* A topic that isn't there for that long isn't taken over by anybody. */
+#define TOPIC_GONE_MS INT64_C(10000)
 
 static bool is_text(struct span s, const char *text)
 {

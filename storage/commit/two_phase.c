@@ -3,8 +3,7 @@
  * record or discard (hooks.verdict).
  *
  *   stage -> prepared (synced) -> the owner's verdict -> record as of any other commit -> publish
- *                                                     -> or: struck out, and all that isn't durable is
- * dropped
+ *                                                     -> or: struck out, and what isn't durable is dropped
  *
  * Between the two syncs the commit belongs to whoever gives the verdict: a crash leaves it open, and the next
  * process asks again. Until then nothing else is cut; searches see its rows as long as they're in memory.
