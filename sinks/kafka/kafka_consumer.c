@@ -34,6 +34,8 @@ static void turn(struct kafka_consumer *c)
         kafka_fence_wait(c, KAFKA_REBALANCE_MS);
         kafka_rebalance_serve(c);
     }
+    if (c->pending == KAFKA_PENDING_NONE && !kafka_consumer_stopping(c))
+        kafka_rejoin_serve(c);
     kafka_check_serve(c);
     kafka_ack_serve(c);
     kafka_fence_turned(c);
@@ -216,7 +218,8 @@ static void reopen(struct kafka_consumer *c)
     c->coordinator_moved_ms = 0;
     mutex_unlock(&c->lock);
     c->reopened_ms = clock_monotonic_ms();
-    c->closing = c->paused = c->foreign_checked = c->rejoin_checked = c->rejoin_due = false;
+    c->closing = c->paused = c->foreign_checked = false;
+    c->rejoin_checked = c->rejoin_due = c->added_unknown = false;
     c->commits_outstanding = 0;
     /* Rows that were read as a member that isn't there any more mustn't be committed as the next one. */
     if (c->sink->fenced.is_on)

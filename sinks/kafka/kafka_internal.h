@@ -122,6 +122,8 @@ struct kafka_consumer {
     bool pending_flushed;                 /* a revoke has waited for its flush */
     bool foreign_checked, rejoin_checked; /* kafka_rejoin.c: once after a start */
     bool rejoin_due;
+    bool added_unknown;     /* whether there are partitions that were added meanwhile */
+    int64_t added_retry_ms; /* monotonic: not to be looked for before */
 
     /* The cluster that its partitions are of; NULL until the first are begun. */
     char *cluster_id;
@@ -346,9 +348,10 @@ void kafka_generation_note(struct kafka_consumer *c, const char *facility, const
 /* kafka_rejoin.c: after a start, by the consumer's thread. */
 /* Takes partitions out of an assignment whose topics aren't the sink's any more. */
 void kafka_rejoin_drop_foreign(struct kafka_consumer *c, rd_kafka_topic_partition_list_t *list);
-/* Whether there's a partition of our topics that nobody seems to have read. */
-void kafka_rejoin_look_for_added(struct kafka_consumer *c);
-/* Leaves the group and joins it again if either was found. */
+/* It goes on where it was before a start: partitions may have been added meanwhile. */
+void kafka_rejoin_restarted(struct kafka_consumer *c);
+/* While no rebalance is pending. Looks for partitions that nobody seems to have read, until brokers answer;
+ * leaves the group and joins it again if there are any, or some were taken out. */
 void kafka_rejoin_serve(struct kafka_consumer *c);
 
 /* kafka_elsewhere.c */

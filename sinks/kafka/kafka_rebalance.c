@@ -361,8 +361,7 @@ static void serve_assign(struct kafka_consumer *c)
         kafka_pending_answered(c);
         atomic_store(&c->ack_due, true); /* an acknowledgement may have come while there was no partition */
         if (restarted)
-            kafka_rejoin_look_for_added(c);
-        kafka_rejoin_serve(c);
+            kafka_rejoin_restarted(c);
     } else if (!c->pending_said) {
         c->pending_said = true;
         log_warning("sink %s: can't begin %zu partition(s) yet: %s; trying on", c->sink->base.name, count,

@@ -7,7 +7,11 @@
 #include <inttypes.h>
 
 #include "sinks/kafka/kafka_internal.h"
+#include "src/base/clock.h"
 #include "src/base/log.h"
+
+/* Behind a look for added partitions that no broker answered. */
+#define RETRY_MS (5 * SECOND_MS)
 
 void kafka_rejoin_drop_foreign(struct kafka_consumer *c, rd_kafka_topic_partition_list_t *list)
 {
@@ -26,33 +30,45 @@ void kafka_rejoin_drop_foreign(struct kafka_consumer *c, rd_kafka_topic_partitio
     }
 }
 
-void kafka_rejoin_look_for_added(struct kafka_consumer *c)
+void kafka_rejoin_restarted(struct kafka_consumer *c)
+{
+    if (c->rejoin_checked || c->index || c->sink->partitions_count)
+        return;
+    c->rejoin_checked = true;
+    c->added_unknown = true;
+}
+
+/* Whether there's a partition of our topics that nobody seems to have read; false if no broker answers. */
+static bool look_for_added(struct kafka_consumer *c, bool *ret_added)
 {
     const struct kafka_sink *s = c->sink;
     const struct rd_kafka_metadata *md;
-    bool unread = false;
-    if (c->rejoin_due || c->rejoin_checked || c->index || s->partitions_count)
-        return;
-    c->rejoin_checked = true;
+    int r = 0;
     if (rd_kafka_metadata(c->rk, 1, NULL, &md, KAFKA_LOOKUP_MS))
-        return;
-    for (int i = 0; i < md->topic_cnt && !unread; i++) {
+        return false;
+    for (int i = 0; i < md->topic_cnt && !*ret_added && r == 0; i++) {
         const rd_kafka_metadata_topic_t *t = &md->topics[i];
         if (!kafka_topic_is_ours(s, t->topic))
             continue;
-        if (kafka_lookup_unread(c, t->topic, t->partition_cnt, &unread, NULL) < 0)
-            break;
-        if (unread)
+        r = kafka_lookup_unread(c, t->topic, t->partition_cnt, ret_added, NULL);
+        if (*ret_added)
             log_info("sink %s: %s has partitions that nobody reads: joining group %s again", s->base.name,
                      t->topic, s->group);
     }
     rd_kafka_metadata_destroy(md);
-    c->rejoin_due = unread;
+    return r == 0;
 }
 
 void kafka_rejoin_serve(struct kafka_consumer *c)
 {
-    if (c->rejoin_due && !rd_kafka_unsubscribe(c->rk))
+    int64_t now = clock_monotonic_ms();
+    if (c->added_unknown && !c->rejoin_due && now >= c->added_retry_ms) {
+        c->added_unknown = !look_for_added(c, &c->rejoin_due);
+        c->added_retry_ms = now + RETRY_MS;
+    }
+    if (!c->rejoin_due)
+        return;
+    c->rejoin_due = c->added_unknown = false; /* the new assignment has them */
+    if (!rd_kafka_unsubscribe(c->rk))
         (void)kafka_subscribe(c, NULL);
-    c->rejoin_due = false;
 }

@@ -6,8 +6,7 @@
 
 #include <cmocka.h>
 
-#include "sinks/kafka/kafka_internal.h"
-#include "tests/doubles/batch_catcher.h"
+#include "tests/unit/sinks/kafka/kafka_fixture.h"
 
 struct world {
     struct batch_catcher catcher;
@@ -34,22 +33,7 @@ static struct kafka_partition *add_partition(struct world *w, int32_t number, in
 static int setup(void **state)
 {
     static struct world w;
-    static const char *const topics[] = {"metrics"};
-    struct error error;
-    batch_catcher_init(&w.catcher, "store");
-    struct kafka_sink_options options = {
-        .name = "plant",
-        .node = "n1",
-        .brokers = "127.0.0.1:1",
-        .topics = topics,
-        .topics_count = 1,
-        .group = "g",
-        .decoder = &catcher_decoder,
-        .threads = 1,
-        .queue_size = 64 << 20,
-        .max_message_size = 16 << 20,
-    };
-    assert_int_equal(kafka_sink_new(&w.base, &options, &w.catcher.intake, &error), 0);
+    w.base = kafka_fixture_new(&w.catcher, 1);
     w.consumer = ((struct kafka_sink *)w.base)->consumers[0];
     *state = &w;
     return 0;

@@ -7,9 +7,8 @@
 #include <cmocka.h>
 #include <string.h>
 
-#include "sinks/kafka/kafka_internal.h"
 #include "src/base/clock.h"
-#include "tests/doubles/batch_catcher.h"
+#include "tests/unit/sinks/kafka/kafka_fixture.h"
 
 struct delivery {
     struct kafka_consumer *consumer;
@@ -30,25 +29,10 @@ static void deliver(void *arg)
 static void metrics_dont_wait_for_a_message(void **state)
 {
     (void)state;
-    static const char *const topics[] = {"metrics"};
     struct batch_catcher catcher;
-    struct sink *base;
     struct error error;
     struct buffer text = {0};
-    batch_catcher_init(&catcher, "store");
-    struct kafka_sink_options options = {
-        .name = "plant",
-        .node = "n1",
-        .brokers = "127.0.0.1:1",
-        .topics = topics,
-        .topics_count = 1,
-        .group = "g",
-        .decoder = &catcher_decoder,
-        .threads = 2,
-        .queue_size = 64 << 20,
-        .max_message_size = 16 << 20,
-    };
-    assert_int_equal(kafka_sink_new(&base, &options, &catcher.intake, &error), 0);
+    struct sink *base = kafka_fixture_new(&catcher, 2);
     assert_int_equal(base->ops->start(base, &error), 0);
     struct kafka_sink *s = (struct kafka_sink *)base;
     struct kafka_consumer *c = s->consumers[0];
