@@ -129,8 +129,15 @@ class DiskFull(Pressure):
                 break
 
     def felt(self):
+        """What merges, trims and a flush that fails give back makes room, and intake goes on, until the filler has had that, too."""
         super().felt()
-        wait_until(lambda: self.node.metric('varve_mqtt_connected') == 0, 20, 'the spool can\'t be written')
+
+        def stays_full():
+            before = self.look()
+            time.sleep(1)
+            after = self.look()
+            return after.connected == 0 and after.paused == before.paused == [self.paused] and (after.taken, after.commit) == (before.taken, before.commit)
+        wait_until(stays_full, 20, 'the disk is full, and intake and the spool stay so')
 
     def check_mqtt(self, report, what, before, after):
         report.check(before.durable == after.durable, '%s: the spool takes nothing' % what, '%d, then %d' % (before.durable, after.durable))
