@@ -5,12 +5,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "src/base/alloc.h"
 #include "src/base/clock.h"
 #include "storage/series/metric_name.h"
+#include "tests/doubles/fault_fs.h"
 #include "tests/unit/storage/store/store_fixture.h"
 
 struct storage *open_store(const char *dir, const struct fs *fs, const struct storage_hooks *hooks)
@@ -102,6 +106,15 @@ void expect_messages(struct reader *r, uint64_t messages, unsigned series)
     assert_int_equal(count_messages(r, series), messages);
 }
 
+void expect_messages_in(const char *dir, uint64_t messages, unsigned series)
+{
+    struct reader *r;
+    struct error error = {0};
+    if (reader_open_dir(&r, dir, &error) < 0)
+        fail_msg("reader_open_dir: %s", error.message);
+    expect_messages(r, messages, series);
+}
+
 uint64_t position_of(struct storage *st)
 {
     struct storage_position pos;
@@ -112,4 +125,27 @@ uint64_t durable_position_of(struct storage *st)
 {
     struct storage_position pos;
     return storage_durable_position(st, "src", 3, &pos) ? pos.next : 0;
+}
+
+void *map_shared(size_t size)
+{
+    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    assert_true(memory != MAP_FAILED);
+    return memory;
+}
+
+bool run_in_child(const char *dir, long at, void (*run)(const char *dir, const struct fs *fs, void *context),
+                  void *context)
+{
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        struct fault_fs f;
+        fault_fs_init(&f, FAULT_EXIT, at);
+        run(dir, &f.fs, context);
+        _exit(0);
+    }
+    int status;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }

@@ -78,8 +78,9 @@ static void register_ahead(struct storage_writer *w)
 }
 
 /* Opens the store, if it can; goes on from its position; two commits over a month's end; a clean stop. */
-static void run(const char *dir, const struct fs *fs, struct told *told)
+static void run(const char *dir, const struct fs *fs, void *context)
 {
+    struct told *told = context;
     struct storage_options options = {
         .path = dir,
         .fs = fs,
@@ -126,31 +127,7 @@ static void check(const char *dir, const struct told *told, long at)
                  (unsigned long long)position_of(st), (unsigned long long)told->durable_messages,
                  (unsigned long long)told->handed_over);
     assert_int_equal(storage_close(st, &error), 0);
-    assert_int_equal(reader_open_dir(&r, dir, &error), 0);
-    expect_messages(r, messages, SERIES);
-}
-
-static struct told *shared_told(void)
-{
-    struct told *told = mmap(NULL, sizeof *told, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    assert_true(told != MAP_FAILED);
-    return told;
-}
-
-/* Runs in a child that ends at operation `at`; true if it came to its end instead. */
-static bool run_in_child(const char *dir, long at, struct told *told)
-{
-    pid_t pid = fork();
-    assert_true(pid >= 0);
-    if (pid == 0) {
-        struct fault_fs f;
-        fault_fs_init(&f, FAULT_EXIT, at);
-        run(dir, &f.fs, told);
-        _exit(0);
-    }
-    int status;
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    expect_messages_in(dir, messages, SERIES);
 }
 
 static void killed_at_every_operation(void **state)
@@ -160,8 +137,8 @@ static void killed_at_every_operation(void **state)
     for (bool done = false; !done; at += STRIDE) {
         assert_true(at < OPERATIONS_MAX);
         char *dir = TEMP_DIR();
-        struct told *told = shared_told();
-        done = run_in_child(dir, at, told);
+        struct told *told = map_shared(sizeof(struct told));
+        done = run_in_child(dir, at, run, told);
         check(dir, told, at);
         munmap(told, sizeof *told);
         temp_dir_remove(dir);
@@ -177,7 +154,7 @@ static char *unclean_store(const char *point, struct told *told)
 {
     char *dir = TEMP_DIR();
     setenv("VARVE_FAULT_POINT", point, 1);
-    (void)run_in_child(dir, OPERATIONS_MAX, told);
+    (void)run_in_child(dir, OPERATIONS_MAX, run, told);
     unsetenv("VARVE_FAULT_POINT");
     return dir;
 }
@@ -188,14 +165,14 @@ static void killed_again_at_every_operation_of_the_recovery(void **state)
 {
     (void)state;
     for (size_t p = 0; p < UNCLEAN_POINTS; p++) {
-        struct told *told = shared_told();
+        struct told *told = map_shared(sizeof(struct told));
         char *unclean = unclean_store(unclean_points[p], told);
         uint64_t durable = told->durable_messages, handed_over = told->handed_over;
         for (long at = 1, done = 0; !done; at += STRIDE) {
             char *dir = temp_dir_copy(unclean);
             told->durable_messages = durable;
             told->handed_over = handed_over;
-            done = run_in_child(dir, at, told);
+            done = run_in_child(dir, at, run, told);
             check(dir, told, at);
             temp_dir_remove(dir);
         }
@@ -210,7 +187,7 @@ static void every_operation_of_the_recovery_fails(void **state)
 {
     (void)state;
     static const enum fault_kind kinds[UNCLEAN_POINTS] = {FAULT_IO, FAULT_FULL, FAULT_SHORT_WRITE};
-    struct told *told = shared_told();
+    struct told *told = map_shared(sizeof(struct told));
     for (size_t i = 0; i < UNCLEAN_POINTS * UNCLEAN_POINTS; i++) {
         enum fault_kind kind = kinds[i % UNCLEAN_POINTS];
         char *unclean = unclean_store(unclean_points[i / UNCLEAN_POINTS], told);
@@ -339,9 +316,7 @@ static void index_rows_in_flight_are_committed(void **state)
     int status;
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_int_equal(status, 0);
-    struct reader *r;
-    assert_int_equal(reader_open_dir(&r, dir, NULL), 0);
-    expect_messages(r, 50, SERIES);
+    expect_messages_in(dir, 50, SERIES);
     temp_dir_remove(dir);
 }
 
@@ -374,9 +349,7 @@ static void discarded_rows_are_gone_and_their_positions_back(void **state)
     put_messages(w, 10, 30, SERIES);
     storage_writer_free(w);
     assert_int_equal(storage_close(st, NULL), 0);
-    struct reader *r;
-    assert_int_equal(reader_open_dir(&r, dir, NULL), 0);
-    expect_messages(r, 30, SERIES);
+    expect_messages_in(dir, 30, SERIES);
     temp_dir_remove(dir);
 }
 

@@ -25,15 +25,6 @@ static void wait_for_gate(struct slow_fs *f)
     assert_true(atomic_load(&f->waiting) > 0);
 }
 
-static void expect_in_directory(const char *dir, uint64_t messages)
-{
-    struct reader *r;
-    struct error error = {0};
-    if (reader_open_dir(&r, dir, &error) < 0)
-        fail_msg("%s", error.message);
-    expect_messages(r, messages, SERIES);
-}
-
 /* Opens a store of 10 messages; ten more are in a commit that waits at the gate. */
 static struct storage *open_stuck(const char *dir, struct slow_fs *f, const char *gated,
                                   struct storage_writer **ret_writer)
@@ -77,7 +68,7 @@ static void a_commit_under_way_is_discarded(const char *gated)
     assert_int_equal(durable_position_of(st), 40);
     storage_writer_free(w);
     assert_int_equal(storage_close(st, NULL), 0);
-    expect_in_directory(dir, 40);
+    expect_messages_in(dir, 40, SERIES);
     temp_dir_remove(dir);
 }
 
@@ -111,7 +102,7 @@ static void right_behind_a_commit_that_was_made(void **state)
     assert_int_equal(position_of(st), 20);
     storage_writer_free(w);
     assert_int_equal(storage_close(st, NULL), 0);
-    expect_in_directory(dir, 20);
+    expect_messages_in(dir, 20, SERIES);
     temp_dir_remove(dir);
 }
 
@@ -138,7 +129,7 @@ static void before_the_last_commit(void **state)
         thread_start(&opener, "gate", open_gate, &f);
         assert_int_equal(storage_close(st, NULL), 0);
         thread_join(&opener);
-        expect_in_directory(dir, 10);
+        expect_messages_in(dir, 10, SERIES);
         temp_dir_remove(dir);
     }
 }

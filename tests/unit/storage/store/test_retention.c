@@ -306,7 +306,7 @@ static void a_month_goes_while_a_commit_of_others_waits_for_room(void **state)
 }
 
 /* A pass that ends at operation `at`; true if it came to its end instead. */
-static bool run_in_child(const char *dir, enum fault_kind kind, long at, long length)
+static bool pass_in_child(const char *dir, enum fault_kind kind, long at, long length)
 {
     pid_t pid = fork();
     assert_true(pid >= 0);
@@ -337,7 +337,7 @@ static void break_at_every_operation(enum fault_kind kind, long length)
         assert_true(at < OPERATIONS_MAX);
         char *dir = TEMP_DIR();
         make_store(dir);
-        done = run_in_child(dir, kind, at, length);
+        done = pass_in_child(dir, kind, at, length);
         /* What is found, also by those who know no retention, are whole parts; none of those to be kept is
          * missing. */
         struct seen seen = {0};

@@ -11,8 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -140,9 +138,7 @@ static void agreed_is_committed(void **state)
     storage_writer_free(w);
     assert_int_equal(storage_close(st, NULL), 0);
     assert_int_equal(v.asked, 2);
-    struct reader *r;
-    assert_int_equal(reader_open_dir(&r, dir, NULL), 0);
-    expect_messages(r, 80, SERIES);
+    expect_messages_in(dir, 80, SERIES);
     temp_dir_remove(dir);
 }
 
@@ -182,9 +178,7 @@ static void refused_is_read_again(void **state)
     put_messages(w, 50, 90, SERIES);
     storage_writer_free(w);
     assert_int_equal(storage_close(st, NULL), 0);
-    struct reader *r;
-    assert_int_equal(reader_open_dir(&r, dir, NULL), 0);
-    expect_messages(r, 90, SERIES);
+    expect_messages_in(dir, 90, SERIES);
     temp_dir_remove(dir);
 }
 
@@ -210,9 +204,7 @@ static void undecided_waits(void **state)
     assert_int_equal(durable_position_of(st), 70);
     storage_writer_free(w);
     assert_int_equal(storage_close(st, NULL), 0);
-    struct reader *r;
-    assert_int_equal(reader_open_dir(&r, dir, NULL), 0);
-    expect_messages(r, 70, SERIES);
+    expect_messages_in(dir, 70, SERIES);
     temp_dir_remove(dir);
 }
 
@@ -246,9 +238,7 @@ static void found_at_open(bool agreed)
     storage_writer_free(w);
     bool decided = durable_position_of(st) == 80;
     assert_int_equal(storage_close(st, NULL), 0);
-    struct reader *r;
-    assert_int_equal(reader_open_dir(&r, dir, NULL), 0);
-    expect_messages(r, decided ? 80 : 50, SERIES);
+    expect_messages_in(dir, decided ? 80 : 50, SERIES);
     if (!decided) {
         struct error error = {0};
         assert_int_equal(storage_edit_positions(dir, edit_nothing, NULL, &error), ERR_BUSY);
@@ -275,8 +265,7 @@ static void found_at_open(bool agreed)
     put_messages(w, agreed ? 80 : 50, 100, SERIES);
     storage_writer_free(w);
     assert_int_equal(storage_close(st, NULL), 0);
-    assert_int_equal(reader_open_dir(&r, dir, NULL), 0);
-    expect_messages(r, 100, SERIES);
+    expect_messages_in(dir, 100, SERIES);
     temp_dir_remove(dir);
 }
 
@@ -319,17 +308,16 @@ static void rows_behind_an_undecided_one_are_dropped(void **state)
         put_messages(w, agreed ? 60 : 50, 100, SERIES);
         storage_writer_free(w);
         assert_int_equal(storage_close(st, NULL), 0);
-        struct reader *r;
-        assert_int_equal(reader_open_dir(&r, dir, NULL), 0);
-        expect_messages(r, 100, SERIES);
+        expect_messages_in(dir, 100, SERIES);
         temp_dir_remove(dir);
     }
 }
 
 /* --- at every operation --- */
 
-static void run(const char *dir, const struct fs *fs, struct verdicts *v)
+static void run(const char *dir, const struct fs *fs, void *context)
 {
+    struct verdicts *v = context;
     struct storage_options options = {
         .path = dir,
         .fs = fs,
@@ -372,31 +360,14 @@ static void check(const char *dir, struct verdicts *v, long at)
                  at, (unsigned long long)v->next, (unsigned long long)before, (unsigned long long)messages,
                  (unsigned long long)position_of(st), (unsigned long long)durable_position_of(st));
     assert_int_equal(storage_close(st, NULL), 0);
-    assert_int_equal(reader_open_dir(&r, dir, NULL), 0);
-    expect_messages(r, messages, SERIES);
+    expect_messages_in(dir, messages, SERIES);
 }
 
 static struct verdicts *shared_verdicts(enum policy policy)
 {
-    struct verdicts *v = mmap(NULL, sizeof *v, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    assert_true(v != MAP_FAILED);
+    struct verdicts *v = map_shared(sizeof *v);
     v->policy = policy;
     return v;
-}
-
-static bool run_in_child(const char *dir, long at, struct verdicts *v)
-{
-    pid_t pid = fork();
-    assert_true(pid >= 0);
-    if (pid == 0) {
-        struct fault_fs f;
-        fault_fs_init(&f, FAULT_EXIT, at);
-        run(dir, &f.fs, v);
-        _exit(0);
-    }
-    int status;
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
 static void killed_at_every_operation(void **state)
@@ -410,7 +381,7 @@ static void killed_at_every_operation(void **state)
             assert_true(at < OPERATIONS_MAX);
             char *dir = TEMP_DIR();
             struct verdicts *v = shared_verdicts(policies[p]);
-            done = run_in_child(dir, at, v);
+            done = run_in_child(dir, at, run, v);
             check(dir, v, at);
             found += v->found > 0;
             munmap(v, sizeof *v);
@@ -433,10 +404,10 @@ static void killed_again_at_every_operation_of_the_start(void **state)
             char *dir = TEMP_DIR();
             struct verdicts *v = shared_verdicts(p == 2 ? REFUSE_SECOND : AGREE);
             setenv("VARVE_FAULT_POINT", points[p], 1);
-            assert_false(run_in_child(dir, OPERATIONS_MAX, v));
+            assert_false(run_in_child(dir, OPERATIONS_MAX, run, v));
             unsetenv("VARVE_FAULT_POINT");
             v->policy = AGREE;
-            done = run_in_child(dir, at, v);
+            done = run_in_child(dir, at, run, v);
             check(dir, v, at);
             munmap(v, sizeof *v);
             temp_dir_remove(dir);
