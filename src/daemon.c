@@ -103,7 +103,6 @@ static int open_store(struct daemon *d)
     if (d->stop_asked)
         return EXIT_CLEAN;
     uint64_t length = storage_prepared_reject_log_length(d->storage);
-    atomic_store(&d->durable_reject_length, storage_reject_log_length(d->storage));
     atomic_store(&d->cut_reject_length, length);
     if (r < 0 || reject_log_cut(d->reject_log, length, &error) < 0) {
         log_error("can't open the rejects: %s", error.message);

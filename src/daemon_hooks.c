@@ -98,7 +98,6 @@ static void on_durable(void *context, uint64_t n)
 {
     struct daemon *d = context;
     log_debug("commit %" PRIu64 " is durable", n);
-    atomic_store(&d->durable_reject_length, atomic_load(&d->cut_reject_length));
     reject_forward_durable(atomic_load(&d->reject_forward), atomic_load(&d->cut_reject_length));
     daemon_acknowledge(d);
 }
@@ -164,15 +163,11 @@ static int sync_rejects(void *context, struct error *reterr)
 }
 
 /* Their messages are rejected again when they are read again. */
-static void forget_rejects(void *context)
+static void forget_rejects(void *context, uint64_t length)
 {
     struct daemon *d = context;
     struct reject_log *log = atomic_load(&d->opened_reject_log);
-    struct storage *st = atomic_load(&d->opened_storage);
     struct error error;
-    /* A commit that waits for its verdict is the last that was cut. */
-    bool waits = st && storage_undecided_ms(st) >= 0;
-    uint64_t length = atomic_load(waits ? &d->cut_reject_length : &d->durable_reject_length);
     if (log && reject_log_cut(log, length, &error) < 0)
         log_warning("%s: some rejects will be there twice", error.message);
 }

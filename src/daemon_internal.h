@@ -23,7 +23,6 @@ struct daemon {
     _Atomic(struct reject_log *) opened_reject_log;
     _Atomic(struct reject_forward *) reject_forward; /* NULL: no topic is configured */
     _Atomic uint64_t cut_reject_length;              /* as the last cut took it */
-    _Atomic uint64_t durable_reject_length;          /* as the last record has it */
     struct ingest *ingest;
 
     struct sink **sinks;

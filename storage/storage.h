@@ -70,8 +70,9 @@ struct storage_hooks {
      * be NULL. */
     uint64_t (*reject_log_length)(void *context);
     int (*reject_log_sync)(void *context, struct error *reterr);
-    /* What wasn't durable is dropped, and its sources will be read again: called with all writers held. */
-    void (*discarded)(void *context);
+    /* What wasn't durable is dropped, and its sources will be read again, so that rejects behind this length
+     * of their log come again. Called with all writers held. */
+    void (*discarded)(void *context, uint64_t reject_log_length);
 };
 
 struct storage_options {

@@ -46,7 +46,8 @@ struct two_phase {
     struct prepared_record prepared;
     struct staged_parts staged;
     struct prepared_file file;
-    _Atomic int64_t since_ms; /* monotonic clock, of `open`; 0: there's none */
+    /* Monotonic clock, of `open`; 0: there's none. Set back when what follows from the verdict is done. */
+    _Atomic int64_t since_ms;
     _Atomic uint64_t discarded_total;
 };
 

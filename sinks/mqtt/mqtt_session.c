@@ -48,14 +48,15 @@ static int read_state(struct mqtt_session *e, struct mqtt_session_state *ret, st
         return error_set_errno(reterr, errno, "cannot open the spool's file %s", MQTT_SESSION_FILE);
     _cleanup_free_ uint8_t *data = xmalloc(MQTT_SESSION_SIZE_MAX + 1);
     size_t size = 0;
-    for (ssize_t n = 1; n > 0 && size <= MQTT_SESSION_SIZE_MAX; size += (size_t)n) {
-        n = read(fd, data + size, MQTT_SESSION_SIZE_MAX + 1 - size);
+    while (size <= MQTT_SESSION_SIZE_MAX) {
+        ssize_t n = read(fd, data + size, MQTT_SESSION_SIZE_MAX + 1 - size);
         if (n < 0 && errno == EINTR)
-            n = 0;
-        else if (n < 0)
+            continue;
+        if (n < 0)
             return error_set_errno(reterr, errno, "cannot read the spool's file %s", MQTT_SESSION_FILE);
-        else if (n == 0)
+        if (n == 0)
             break;
+        size += (size_t)n;
     }
     if (!mqtt_session_parse(data, size, ret))
         return error_set(reterr, ERR_CORRUPT, "the spool's file %s is damaged", MQTT_SESSION_FILE);

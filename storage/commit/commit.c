@@ -388,7 +388,9 @@ void storage_drop_uncommitted(struct storage *st)
     mutex_unlock(&st->positions_lock);
     position_table_release(&st->cut_positions);
     if (st->hooks.discarded)
-        st->hooks.discarded(st->hooks.context);
+        st->hooks.discarded(st->hooks.context, st->two_phase.open
+                                                   ? st->two_phase.prepared.record.reject_log_length
+                                                   : st->durable_reject_log_length);
     storage_unlock_writers(st);
     mutex_unlock(&st->flush_lock);
     storage_release_rows(&list);

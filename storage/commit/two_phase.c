@@ -45,7 +45,6 @@ static void end(struct storage *st)
     t->open = t->found = t->agreed = t->may_be_found = false;
     prepared_record_release(&t->prepared);
     staged_parts_release(&t->staged);
-    atomic_store(&t->since_ms, 0);
 }
 
 static int prepare(struct storage *st, struct prepared_record *p, struct error *reterr)
@@ -103,6 +102,7 @@ static int discard(struct storage *st, struct error *reterr)
     FAULT_POINT("commit.struck_out");
     end(st);
     storage_drop_uncommitted(st);
+    atomic_store(&t->since_ms, 0); /* sources go on from here: positions are back by now */
     st->cut_reject_log_length = st->durable_reject_log_length;
     storage_remove_staging(st, n);
     atomic_fetch_add(&t->discarded_total, 1);
@@ -144,6 +144,7 @@ int two_phase_settle(struct storage *st, struct error *reterr)
     t->staged = (struct staged_parts){0};
     end(st); /* what the file holds isn't above the last record any more */
     r = storage_adopt_commit(st, p.record.n, &staged, reterr);
+    atomic_store(&t->since_ms, 0); /* its rows and series are found by now */
     prepared_record_release(&p);
     return r;
 }

@@ -320,8 +320,9 @@ static void index_rows_in_flight_are_committed(void **state)
     temp_dir_remove(dir);
 }
 
-static void count_call(void *context)
+static void count_call(void *context, uint64_t reject_log_length)
 {
+    (void)reject_log_length;
     ++*(int *)context;
 }
 

@@ -45,6 +45,7 @@ struct verdicts {
     _Atomic uint64_t next;    /* its position */
     _Atomic uint64_t refused; /* token */
     atomic_int asked, discarded, fatal, found;
+    _Atomic uint64_t rejects, rejects_kept; /* lengths of their log */
 };
 
 static bool needs_verdict(void *context, const void *key, uint32_t key_len)
@@ -85,9 +86,16 @@ static enum storage_verdict verdict(void *context, const struct storage_prepared
     return v->policy == AGREE_LATE ? STORAGE_UNDECIDED : STORAGE_COMMIT;
 }
 
-static void on_discarded(void *context)
+static uint64_t reject_log_length(void *context)
 {
-    ((struct verdicts *)context)->discarded++;
+    return ((struct verdicts *)context)->rejects;
+}
+
+static void on_discarded(void *context, uint64_t length)
+{
+    struct verdicts *v = context;
+    v->discarded++;
+    v->rejects = v->rejects_kept = length;
 }
 
 static void on_fatal(void *context, const struct error *error)
@@ -101,6 +109,7 @@ static struct storage_hooks hooks_of(struct verdicts *v)
     return (struct storage_hooks){.context = v,
                                   .needs_verdict = needs_verdict,
                                   .verdict = verdict,
+                                  .reject_log_length = reject_log_length,
                                   .discarded = on_discarded,
                                   .fatal = on_fatal};
 }
@@ -287,22 +296,26 @@ static void rows_behind_an_undecided_one_are_dropped(void **state)
     (void)state;
     for (int agreed = 0; agreed < 2; agreed++) {
         char *dir = TEMP_DIR();
-        struct verdicts v = {0};
+        struct verdicts v = {.rejects = 5};
         struct storage *st = open_with(dir, &v);
         struct storage_writer *w = storage_writer_new(st);
         put_messages(w, 0, 50, SERIES);
         assert_int_equal(storage_flush(st, 5000, NULL), 0);
         v.away = true;
+        v.rejects = 6;
         put_messages(w, 50, 60, SERIES);
         assert_int_equal(storage_flush(st, 100, NULL), ERR_CANCELLED);
+        v.rejects = 7;
         put_messages(w, 60, 90, SERIES);
         assert_int_equal(storage_discard_uncommitted(st, 2000, NULL), 0);
+        assert_int_equal(v.rejects_kept, 6);
         assert_int_equal(position_of(st), 60);
         assert_int_equal(durable_position_of(st), 50);
         if (!agreed)
             v.policy = REFUSE_SECOND;
         v.away = false;
         wait_decided(st);
+        assert_int_equal(v.rejects_kept, agreed ? 6 : 5);
         assert_int_equal(position_of(st), agreed ? 60 : 50);
         assert_int_equal(messages_in(st), agreed ? 60 : 50);
         put_messages(w, agreed ? 60 : 50, 100, SERIES);
