@@ -62,7 +62,8 @@ static bool flush(struct kafka_consumer *c)
 {
     struct kafka_sink *s = c->sink;
     struct error error = {0};
-    if (s->intake->ops->paused(s->intake)) {
+    /* At a stop the store goes on until all sinks have ended. */
+    if (s->intake->ops->paused(s->intake) & ~(unsigned)INTAKE_PAUSE_STOPPING) {
         log_warning("sink %s: intake is paused, so partitions are let go without a flush", s->base.name);
         return false;
     }

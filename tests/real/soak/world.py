@@ -3,6 +3,7 @@ import collections
 import http.client
 import os
 import threading
+import time
 
 from harness.kafka_cluster import KafkaCluster, free_ports
 from harness.mqtt import Mqtt
@@ -53,7 +54,8 @@ class World:
         self.kafka_load.keep_going()
         wait_until(self.is_well, 120, 'both nodes have their partitions and sessions', 0.3)
         self.mqtt_load.start()
-        wait_until(lambda: all(n.varve.metric('varve_mqtt_packet_ids_count_up') == 1 for n in self.nodes), 30, 'the broker is seen to count packet ids up')
+        wait_until(self.counts_up, 30, 'the broker is seen to count packet ids up')
+        time.sleep(2)                           # the nodes keep that in a file
 
     def tick(self):
         self.kafka_load.keep_going()
@@ -67,6 +69,11 @@ class World:
         except (OSError, http.client.HTTPException, ProgramFailed):
             node.varve.http.close()
             return None
+
+    def counts_up(self):
+        """Whether each node has seen that the broker counts packet ids up: it can then tell what comes again."""
+        found = [self.metrics(n) for n in self.nodes]
+        return None not in found and all(total(m, 'varve_mqtt_packet_ids_count_up') == 1 for m in found)
 
     def assigned(self):
         """Partitions by node, None if one doesn't answer."""
