@@ -42,6 +42,8 @@ static void take_answer(struct kafka_consumer *c, rd_kafka_event_t *event)
     }
     c->commit_failing = err != 0;
     c->commit_error = err;
+    if (!err)
+        kafka_note_answer(c->sink);
 }
 
 static void take_answers(struct kafka_consumer *c, int timeout_ms)

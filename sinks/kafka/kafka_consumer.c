@@ -123,6 +123,7 @@ static bool destroy_in_time(struct kafka_consumer *c)
     d->rk = c->rk;
     d->sink = s;
     kafka_pending_forget(c);
+    kafka_generation_forget(c);
     mutex_lock(&s->fenced.client_lock);
     kafka_fenced_client_ends(c);
     rd_kafka_queue_destroy(c->queue);

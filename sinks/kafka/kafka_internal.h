@@ -115,7 +115,7 @@ struct kafka_consumer {
     /* A rebalance that the callback left for the loop to answer. */
     enum kafka_pending pending;
     rd_kafka_topic_partition_list_t *pending_list;
-    rd_kafka_topic_partition_list_t *unanswered; /* assigned before a revoke that is pending; NULL for none */
+    rd_kafka_topic_partition_list_t *unanswered; /* assigned beside a revoke that is pending; NULL for none */
     int64_t pending_since_ms;
     bool pending_said;
     bool pending_joined;                  /* kafka_fenced_joined was told of it */
@@ -149,7 +149,15 @@ struct kafka_consumer {
     unsigned commits_outstanding;
     bool commit_failing;
     rd_kafka_resp_err_t commit_error; /* of the last answer */
-    atomic_bool between_generations;  /* kafka_generation.c */
+
+    /* kafka_generation.c, as the library tells it: other than steady; waiting for the answer to an
+     * assignment; how many of those there were, and the number of the one that is pending; a revoke was given
+     * up. */
+    atomic_bool between_generations, is_offered;
+    atomic_uint offers;
+    unsigned pending_offer;
+    atomic_bool revoke_overtaken;
+    _Atomic(const rd_kafka_t *) told_by; /* the client that counts; another may still be ending */
 
     rd_kafka_resp_err_t last_error; /* of a topic, said once a minute */
     int64_t last_error_ms;
@@ -340,10 +348,15 @@ void kafka_discard_rows(struct kafka_consumer *c);
 void kafka_discard_serve(struct kafka_consumer *c);
 
 /* kafka_generation.c */
-/* Whether the library has to be made to tell when the group is between two generations. */
+/* Whether the library has to be made to tell how far it is with the group. */
 bool kafka_generation_is_watched(const struct kafka_sink *s);
-/* A line of the library's log: sets c->between_generations. */
+/* A line of the library's log; in its thread. */
 void kafka_generation_note(struct kafka_consumer *c, const char *facility, const char *text);
+/* The client ends: what it still says doesn't count. */
+void kafka_generation_forget(struct kafka_consumer *c);
+/* After an assignment was answered: whether the library had joined the group anew before, so that it's void.
+ */
+bool kafka_generation_overtook(struct kafka_consumer *c);
 
 /* kafka_rejoin.c: after a start, by the consumer's thread. */
 /* Takes partitions out of an assignment whose topics aren't the sink's any more. */
@@ -440,6 +453,8 @@ int kafka_on_statistics(rd_kafka_t *rk, char *json, size_t len, void *opaque);
 /* The library gave up for good: says why, and stops the sink. No commit is made until kafka_discard_rows. */
 void kafka_fatal(struct kafka_consumer *c);
 bool kafka_all_away(struct kafka_sink *s);
+/* A broker has answered: they aren't all away, which the statistics say seconds later. */
+void kafka_note_answer(struct kafka_sink *s);
 
 /* kafka_metrics.c */
 void kafka_metrics(struct sink *base, struct buffer *dst);

@@ -78,6 +78,13 @@ static void note_up(struct kafka_sink *s, const char *broker)
         log_info("sink %s: broker %s is back", s->base.name, broker);
 }
 
+void kafka_note_answer(struct kafka_sink *s)
+{
+    mutex_lock(&s->lock);
+    s->all_away = false;
+    mutex_unlock(&s->lock);
+}
+
 /* Whether a fault of that kind was said less than a minute ago by this consumer. */
 static bool said_lately(struct kafka_consumer *c, const char *kind)
 {
@@ -142,7 +149,7 @@ void kafka_on_error(rd_kafka_t *rk, int err, const char *reason, void *opaque)
 void kafka_on_log(const rd_kafka_t *rk, int level, const char *facility, const char *text)
 {
     struct kafka_consumer *c = rd_kafka_opaque(rk);
-    if (c)
+    if (c && atomic_load(&c->told_by) == rk)
         kafka_generation_note(c, facility, text);
     /* These repeat what kafka_on_error gets. */
     bool known =

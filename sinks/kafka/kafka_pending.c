@@ -4,6 +4,8 @@
  * With a cooperative protocol the library may begin another round before an assignment was answered, for
  * example when partitions were added; and what that brings is without the partitions of the one before, which
  * count as ours. So these stay due, but for those that are taken away.
+ *
+ * With an eager one it may do so before a revoke was answered (kafka_generation.c): that comes first.
  */
 #include "sinks/kafka/kafka_internal.h"
 #include "src/base/clock.h"
@@ -35,6 +37,10 @@ void kafka_pending_note(struct kafka_consumer *c, const rd_kafka_topic_partition
         keep_unanswered(c, list, is_assign);
     else
         list_free(&c->unanswered);
+    if (!is_cooperative && is_assign && c->pending == KAFKA_PENDING_REVOKE) {
+        c->unanswered = rd_kafka_topic_partition_list_copy(list);
+        return;
+    }
     list_free(&c->pending_list);
     c->pending_list = rd_kafka_topic_partition_list_copy(list);
     for (int i = 0; c->unanswered && is_assign && i < c->unanswered->cnt; i++) {

@@ -54,6 +54,7 @@ void kafka_on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t err, rd_kafka_topic_
     }
     if (err == RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS && rd_kafka_assignment_lost(rk))
         atomic_store(&c->discarding, true);
+    c->pending_offer = atomic_load(&c->offers);
     kafka_pending_note(c, list, err == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS, kafka_is_cooperative(c));
 }
 
@@ -78,7 +79,7 @@ static bool flush(struct kafka_consumer *c)
 static void serve_revoke(struct kafka_consumer *c)
 {
     rd_kafka_topic_partition_list_t *list = c->pending_list;
-    bool lost = rd_kafka_assignment_lost(c->rk) != 0;
+    bool lost = rd_kafka_assignment_lost(c->rk) != 0 || atomic_load(&c->revoke_overtaken);
     if (!c->pending_flushed) {
         log_info("sink %s: %s %d partition(s)", c->sink->base.name, lost ? "lost" : "giving up", list->cnt);
         /* What isn't durable is out of the question before the group is told what is. */
@@ -107,6 +108,8 @@ static void serve_revoke(struct kafka_consumer *c)
         kafka_partitions_clear(c);
     unassign(c, attached);
     rd_kafka_topic_partition_list_destroy(attached);
+    if (atomic_exchange(&c->revoke_overtaken, false) && atomic_load(&c->discarding))
+        kafka_discard_rows(c); /* it came while they were flushed */
     kafka_pending_answered(c);
     if (c->partitions_count)
         kafka_assignment_reseat(c);
@@ -325,6 +328,24 @@ static int settle_fenced(struct kafka_consumer *c, struct error *reterr)
     return 0;
 }
 
+/* False if the assignment was void when it was answered: the next one is on its way, or in the queue. */
+static bool answer_assign(struct kafka_consumer *c, struct start *starts, size_t count)
+{
+    if (!kafka_is_cooperative(c))
+        kafka_partitions_clear(c);
+    begin_partitions(c, starts, count);
+    kafka_assignment_reseat(c);
+    if (!kafka_generation_overtook(c)) {
+        kafka_pending_answered(c);
+        return true;
+    }
+    log_info("sink %s: the group is divided anew before that: nothing is read yet", c->sink->base.name);
+    kafka_partitions_clear(c);
+    (void)rd_kafka_assign(c->rk, NULL);
+    kafka_pending_forget(c);
+    return false;
+}
+
 static void serve_assign(struct kafka_consumer *c)
 {
     rd_kafka_topic_partition_list_t *list = c->pending_list;
@@ -353,16 +374,11 @@ static void serve_assign(struct kafka_consumer *c)
     if (kafka_consumer_stopping(c)) {
         /* What isn't begun isn't ours. */
     } else if (r == 0) {
-        if (!kafka_is_cooperative(c))
-            kafka_partitions_clear(c);
         for (size_t i = 0; i < count; i++)
             restarted |= starts[i].decision.source == KAFKA_FROM_OWN;
-        begin_partitions(c, starts, count);
-        kafka_assignment_reseat(c);
-        kafka_pending_answered(c);
-        atomic_store(&c->ack_due, true); /* an acknowledgement may have come while there was no partition */
-        if (restarted)
+        if (answer_assign(c, starts, count) && restarted)
             kafka_rejoin_restarted(c);
+        atomic_store(&c->ack_due, true); /* an acknowledgement may have come while there was no partition */
     } else if (!c->pending_said) {
         c->pending_said = true;
         log_warning("sink %s: can't begin %zu partition(s) yet: %s; trying on", c->sink->base.name, count,

@@ -128,6 +128,7 @@ static int client_open(struct kafka_consumer *c, struct error *reterr)
         rd_kafka_conf_destroy(conf);
         return error_set(reterr, ERR_INVALID, "librdkafka: %s", why);
     }
+    atomic_store(&c->told_by, c->rk);
     (void)rd_kafka_poll_set_consumer(c->rk);
     kafka_fence_open(c);
     c->queue = rd_kafka_queue_get_consumer(c->rk);

@@ -1,28 +1,17 @@
 """Several Kafka brokers on loopback, of which one may be ended, stopped for a while or started again while the others go on."""
 import os
 import signal
-import socket
 
 from .kafka import SCRIPT, Kafka
-from .scope import ProgramFailed, free_port
+from .scope import ProgramFailed, free_port, take_port
 
 
 def free_ports(count):
-    """The first of so many ports in a row that nobody listens on."""
+    """The first of so many ports in a row, as free_port() finds one."""
     for _ in range(100):
         first = free_port()
-        held = []
-        try:
-            for port in range(first, first + count):
-                held.append(socket.socket())
-                held[-1].setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                held[-1].bind(('127.0.0.1', port))
+        if all(take_port(port) for port in range(first + 1, first + count)):
             return first
-        except OSError:
-            continue
-        finally:
-            for s in held:
-                s.close()
     raise ProgramFailed('no %d free ports in a row' % count)
 
 

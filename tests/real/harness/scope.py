@@ -34,17 +34,30 @@ def wait_until(condition, timeout, what, interval=0.05):
         time.sleep(interval)
 
 
-def free_port():
-    """A port on loopback that nobody listens on, below the range from which the kernel takes outgoing ports."""
-    for _ in range(1000):
-        port = random.SystemRandom().randrange(11000, 31000)
+_taken = []                                     # sockets whose names say which ports are this process's
+
+
+def take_port(port):
+    """Whether nobody listens on it, and no other test has it for a server that is down just now. It's this process's till its end."""
+    name = socket.socket(socket.AF_UNIX)
+    try:
+        name.bind('\0varve-test-port-%d' % port)
         with socket.socket() as s:
             s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                s.bind(('127.0.0.1', port))
-                return port
-            except OSError:
-                continue
+            s.bind(('127.0.0.1', port))
+    except OSError:
+        name.close()
+        return False
+    _taken.append(name)
+    return True
+
+
+def free_port():
+    """A port on loopback, below the range from which the kernel takes outgoing ports; see take_port()."""
+    for _ in range(1000):
+        port = random.SystemRandom().randrange(11000, 31000)
+        if take_port(port):
+            return port
     raise ProgramFailed('no free port')
 
 

@@ -4,6 +4,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "sinks/kafka/kafka_internal.h"
@@ -37,7 +38,63 @@ static void the_log_says_when_the_group_is_between_two_generations(void **state)
     free(c);
 }
 
-static void only_a_cooperative_protocol_is_watched(void **state)
+static void say(struct kafka_consumer *c, const char *from, const char *to)
+{
+    char text[128];
+    (void)snprintf(text, sizeof text, "[thrd:main]: Group \"g\" changed join state %s -> %s (state up)", from,
+                   to);
+    kafka_generation_note(c, "CGRPJOINSTATE", text);
+}
+
+/* What the library says when it joins anew while an assignment waits for its answer. */
+static void an_assignment_is_void_once_the_library_has_joined_anew(void **state)
+{
+    (void)state;
+    struct kafka_sink s = {0};
+    struct kafka_consumer *c = xcalloc(1, sizeof *c);
+    c->sink = &s;
+    assert_false(kafka_generation_overtook(c)); /* isn't watched */
+    say(c, "wait-sync", "wait-assign-call");
+    c->pending_offer = c->offers;
+    assert_false(kafka_generation_overtook(c)); /* the library refused the answer: for other reasons */
+    say(c, "wait-assign-call", "steady");
+    assert_false(kafka_generation_overtook(c));
+
+    say(c, "steady", "wait-unassign-call");
+    say(c, "wait-unassign-call", "wait-unassign-to-complete");
+    say(c, "wait-unassign-to-complete", "init");
+    assert_false(c->discarding);
+    say(c, "init", "wait-join");
+    say(c, "wait-sync", "wait-assign-call");
+    c->pending_offer = c->offers;
+    say(c, "wait-assign-call", "init");
+    assert_true(kafka_generation_overtook(c));
+    say(c, "init", "wait-join");
+    assert_true(kafka_generation_overtook(c));
+    say(c, "wait-sync", "wait-assign-call"); /* the next one, of which the callback doesn't know yet */
+    assert_true(kafka_generation_overtook(c));
+    say(c, "wait-assign-call", "steady"); /* answered with the list of the one before */
+    assert_true(kafka_generation_overtook(c));
+    c->pending_offer = c->offers;
+    assert_false(kafka_generation_overtook(c));
+    free(c);
+}
+
+static void a_revoke_that_is_given_up_is_a_loss(void **state)
+{
+    (void)state;
+    struct kafka_sink s = {0};
+    struct kafka_consumer *c = xcalloc(1, sizeof *c);
+    c->sink = &s;
+    say(c, "steady", "wait-unassign-call");
+    assert_false(c->discarding);
+    say(c, "wait-unassign-call", "init");
+    assert_true(c->discarding);
+    assert_true(c->revoke_overtaken);
+    free(c);
+}
+
+static void protocols_that_have_to_be_are_watched(void **state)
 {
     (void)state;
     struct kafka_property properties[] = {{"partition.assignment.strategy", "cooperative-sticky"},
@@ -48,8 +105,10 @@ static void only_a_cooperative_protocol_is_watched(void **state)
     assert_false(kafka_generation_is_watched(&s));
     s.properties_count = 1;
     properties[0].value = "range";
-    assert_false(kafka_generation_is_watched(&s));
+    assert_true(kafka_generation_is_watched(&s));
     s.properties_count = 0;
+    assert_true(kafka_generation_is_watched(&s));
+    s.partitions_count = 1; /* without a group */
     assert_false(kafka_generation_is_watched(&s));
 }
 
@@ -94,6 +153,13 @@ static void an_assignment_that_was_not_answered_stays_due(void **state)
     assert_pending(c, KAFKA_PENDING_ASSIGN, 1, 2);
     kafka_pending_answered(c);
     assert_int_equal(c->pending, KAFKA_PENDING_NONE);
+    callback(c, false, false, 0, 4);
+    callback(c, true, false, 2, 5); /* before the revoke was answered */
+    assert_pending(c, KAFKA_PENDING_REVOKE, 0, 4);
+    kafka_pending_answered(c);
+    assert_pending(c, KAFKA_PENDING_ASSIGN, 2, 5);
+    kafka_pending_answered(c);
+    assert_int_equal(c->pending, KAFKA_PENDING_NONE);
     callback(c, true, true, 0, 3);
     callback(c, false, true, 5, 6);
     kafka_pending_forget(c);
@@ -105,7 +171,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_log_says_when_the_group_is_between_two_generations),
-        cmocka_unit_test(only_a_cooperative_protocol_is_watched),
+        cmocka_unit_test(an_assignment_is_void_once_the_library_has_joined_anew),
+        cmocka_unit_test(a_revoke_that_is_given_up_is_a_loss),
+        cmocka_unit_test(protocols_that_have_to_be_are_watched),
         cmocka_unit_test(an_assignment_that_was_not_answered_stays_due),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
