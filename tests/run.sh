@@ -144,7 +144,7 @@ step fenced        full  dev     600  "fenced_commits: the same two nodes, kille
 step fenced-long   full  dev     3600 "the same at every step, four times"  @PYTHON@ tests/real/fenced.py --build @BUILD@ --moves 6 --rounds 4
 step fenced-proof  full  dev     600  "without fenced_commits the same leaves rows in both stores"  @PYTHON@ tests/real/fenced.py --build @BUILD@ --plain
 step fenced-tsan   full  tsan    1200 "the same with it, under TSan"  @PYTHON@ tests/real/fenced.py --build @BUILD@
-step soak          full  release+dev 900 "two nodes for 3 minutes while everything around them breaks and heals: missing 0, extra 0" \
+step soak          quick release+dev 900 "two nodes for 3 minutes while everything around them breaks and heals: missing 0, extra 0" \
                                                      @PYTHON@ tests/real/soak/main.py --build @BUILD@ --fault-build @ROOT@/dev --minutes 3
 step soak-long     full  release+dev 5400 "the same for an hour" \
                                                      @PYTHON@ tests/real/soak/main.py --build @BUILD@ --fault-build @ROOT@/dev --minutes 60
