@@ -139,8 +139,8 @@ step two-nodes-long full dev     3600 "the same with more of each" \
                                                      @PYTHON@ tests/real/two_nodes.py --build @BUILD@ --moves 8 --kills 12 --freezes 8
 step two-nodes-cooperative full dev 1200 "the same with cooperative rebalances" \
                                                      @PYTHON@ tests/real/two_nodes.py --build @BUILD@ --assignor cooperative-sticky --kills 4 --freezes 4
-step fenced        full  dev     600  "fenced_commits: the same two nodes, killed and frozen at each step of a commit: missing 0, extra 0 over both stores" \
-                                                     @PYTHON@ tests/real/fenced.py --build @BUILD@
+step fenced        quick dev     300  "fenced_commits: two nodes, one killed and frozen around the group's decision: missing 0, extra 0 over both stores" \
+                                                     @PYTHON@ tests/real/fenced.py --build @BUILD@ --short
 step fenced-long   full  dev     3600 "the same at every step, four times"  @PYTHON@ tests/real/fenced.py --build @BUILD@ --moves 6 --rounds 4
 step fenced-proof  full  dev     600  "without fenced_commits the same leaves rows in both stores"  @PYTHON@ tests/real/fenced.py --build @BUILD@ --plain
 step fenced-tsan   full  tsan    1200 "the same with it, under TSan"  @PYTHON@ tests/real/fenced.py --build @BUILD@

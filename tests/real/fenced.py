@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """fenced_commits: two nodes in one consumer group, each with a store of its own, whose partitions move in every way there is.
 
-    fenced.py --build DIR [--moves N] [--rounds N] [--seed N] [--plain]     --rounds 0, the default: only the steps around the decision
+    fenced.py --build DIR [--moves N] [--rounds N] [--seed N] [--short] [--plain]
+                                                                --rounds 0, the default: only the steps around the decision; --short: one kill, one freeze
 
 Nodes are killed and frozen (for longer than their session) at each step of a commit, and the other one takes over; then they come back, at once or
 after that. The broker is away when a node comes back with a commit that its group has to decide on. In the end each row is in exactly one store:
@@ -29,6 +30,7 @@ from two_nodes import GROUP, PARTITIONS, TOPIC, Stream, assigned, drain, load_fo
 FENCED = ['commit.prepared', 'kafka_before_fenced_commit', 'kafka_fenced_commit_taken', 'commit.agreed', 'commit.recorded', 'commit.published']
 KILLS = ['kafka_fenced_commit_taken', 'commit.agreed', 'commit.prepared']        # of --rounds 0; the second one comes back after the other took over
 FREEZES = ['commit.prepared', 'commit.agreed']
+SHORT = {'kills': ['kafka_fenced_commit_taken'], 'freezes': ['commit.agreed']}    # and the kill of without_broker()
 PLAIN = ['commit.recorded']
 UNDECIDED = 'varve_commit_undecided_seconds'
 SESSION_MS = 4000                               # less than Kafka's default allows: much of the time goes by waiting for sessions to end
@@ -71,7 +73,8 @@ def verdicts(varve):
                      for name, key in (('made', ''), ('refused', 'refused_'), ('found made', 'found_'), ('unknown', 'unknown_')))
 
 
-def killed(report, stream, survivor, victim, point, chance, at_once):
+def killed(report, stream, survivor, victim, point, chance, at_once, again=True):
+    """again: and at a random moment, after which the other one has all"""
     reach(stream, survivor, victim, point, chance, 'kill')
     victim.kill()
     if not at_once:
@@ -81,11 +84,19 @@ def killed(report, stream, survivor, victim, point, chance, at_once):
     shared(stream, survivor, victim)
     report.say('killed at %s, back %s: %s' % (point, 'at once' if at_once else 'after the other took over', verdicts(victim)))
     load_for(stream, chance.uniform(0, 1))
-    victim.kill()                               # at a random moment
+    if not again:
+        stop(stream, survivor, victim)
+        return
+    victim.kill()
     wait_for(stream, lambda: assigned(survivor) == PARTITIONS, 60, 'the other has all')
 
 
-def frozen(report, stream, survivor, victim, point, chance):
+def stop(stream, survivor, victim):
+    victim.stop()
+    wait_for(stream, lambda: assigned(survivor) == PARTITIONS, 60, 'the other has all')
+
+
+def frozen(report, stream, survivor, victim, point, chance, again=True):
     reach(stream, survivor, victim, point, chance, 'stop')
     wait_for(stream, lambda: assigned(survivor) == PARTITIONS, 60, 'the other has all')
     load_for(stream, 0.7)
@@ -93,13 +104,13 @@ def frozen(report, stream, survivor, victim, point, chance):
     shared(stream, survivor, victim)
     report.say('frozen at %s, woken after the other took over: %s' % (point, verdicts(victim)))
     load_for(stream, chance.uniform(0, 1))
-    victim.process.signal(signal.SIGSTOP)       # and at a random moment
-    wait_for(stream, lambda: assigned(survivor) == PARTITIONS, 60, 'the other has all')
-    load_for(stream, 0.5)
-    victim.process.signal(signal.SIGCONT)
-    shared(stream, survivor, victim)
-    victim.stop()
-    wait_for(stream, lambda: assigned(survivor) == PARTITIONS, 60, 'the other has all')
+    if again:
+        victim.process.signal(signal.SIGSTOP)
+        wait_for(stream, lambda: assigned(survivor) == PARTITIONS, 60, 'the other has all')
+        load_for(stream, 0.5)
+        victim.process.signal(signal.SIGCONT)
+        shared(stream, survivor, victim)
+    stop(stream, survivor, victim)
 
 
 def rows_of(varve):
@@ -126,7 +137,10 @@ def without_broker(report, stream, kafka, survivor, victim, chance):
     victim.start()
     kafka.start()
     shared(stream, survivor, victim)
-    report.check(victim.metric(UNDECIDED) == 0 and victim.metric('varve_intake_paused', reason='undecided') == 0, 'with the broker back it goes on')
+    # Each of its next commits is undecided for a moment, too.
+    wait_for(stream, lambda: victim.metric(UNDECIDED) == 0 and victim.metric('varve_intake_paused', reason='undecided') == 0, 10, 'nothing is open')
+    wait_for(stream, lambda: rows_of(victim) > before, 10, 'rows come in')
+    report.check(True, 'with the broker back it goes on')
     load_for(stream, 1)
 
 
@@ -169,12 +183,14 @@ def main(report, options):
         nodes = [node(scope, options.build, kafka, n, fenced) for n in (1, 2)]
         survivor, victim = two_nodes.graceful(report, stream, nodes, options.moves)
         kills, freezes = (KILLS, FREEZES) if fenced else (PLAIN, PLAIN)
-        if options.rounds:
+        if options.short:
+            kills, freezes = SHORT['kills'], SHORT['freezes']
+        elif options.rounds:
             kills = freezes = (FENCED if fenced else PLAIN) * options.rounds
         for i, point in enumerate(kills):
-            killed(report, stream, survivor, victim, point, chance, i % 2 == (0 if fenced else 1))
+            killed(report, stream, survivor, victim, point, chance, i % 2 == (0 if fenced and not options.short else 1), not options.short)
         for point in freezes:
-            frozen(report, stream, survivor, victim, point, chance)
+            frozen(report, stream, survivor, victim, point, chance, not options.short)
         if fenced:
             without_broker(report, stream, kafka, survivor, victim, chance)
         stop_all(report, stream, kafka, nodes)
@@ -189,6 +205,7 @@ if __name__ == '__main__':
     parser.add_argument('--moves', type=int, default=1)
     parser.add_argument('--rounds', type=int, default=0)
     parser.add_argument('--seed', type=int, default=int(time.time()))
+    parser.add_argument('--short', action='store_true', help='one kill, one freeze, and the broker away')
     parser.add_argument('--plain', action='store_true')
     arguments = parser.parse_args()
     reports.run('fenced', lambda r: main(r, arguments))
