@@ -45,7 +45,7 @@ static void worker_free(struct intake *in, struct intake_worker *w)
 
 /* A cut falls between hand-overs: it waits for those that are open, and new ones wait for it. Takes the lock.
  */
-static void cut_begin(struct batch_catcher *c)
+static void cut_begin(struct batch_catcher *c) TS_ATTR(acquire_capability(c->lock))
 {
     mutex_lock(&c->lock);
     c->cuts_waiting++;
@@ -54,7 +54,7 @@ static void cut_begin(struct batch_catcher *c)
     c->cuts_waiting--;
 }
 
-static void cut_end(struct batch_catcher *c)
+static void cut_end(struct batch_catcher *c) TS_ATTR(release_capability(c->lock))
 {
     cond_broadcast(&c->moved);
     mutex_unlock(&c->lock);
