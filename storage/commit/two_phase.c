@@ -172,10 +172,15 @@ static int open_part(struct storage *st, const struct record_part *named, struct
     _cleanup_free_ char *month_dir = staging_dir(&st->table.env, n, named->place, &month);
     _cleanup_free_ char *dir = xasprintf("%s/%s", month_dir, named->name);
     struct part *part;
-    int r = part_open(&part, named->place, dir, named->name, n, reterr);
+    struct error damage = {0};
+    int r = part_open(&part, named->place, dir, named->name, n, &damage);
     if (r < 0)
-        return error_prefix(reterr, r == ERR_NOT_FOUND ? ERR_CORRUPT : r,
-                            "%s: a part of commit %" PRIu64 ", which is prepared", dir, n);
+        return error_set(reterr, r == ERR_NOT_FOUND ? ERR_CORRUPT : r,
+                         "a part of commit %" PRIu64
+                         ", which waits for its verdict, is damaged: %s; to start "
+                         "without that commit remove %s/" FILE_PREPARED
+                         ": its rows are read again, unless another node has their partitions by now",
+                         n, damage.message, st->root);
     GROW(staged->items, staged->count, staged->capacity);
     staged->items[staged->count++] = (struct staged_part){.pt = pt, .part = part};
     return named->place == PLACE_INDEX ? part_largest_metric_id(part, largest_id, reterr) : 0;

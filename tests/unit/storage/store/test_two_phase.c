@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -290,6 +291,39 @@ static void found_and_refused(void **state)
     found_at_open(false);
 }
 
+/* Nobody serves a half of it; what to do is said, and works. */
+static void found_damaged(void **state)
+{
+    (void)state;
+    char *dir = TEMP_DIR(), path[512];
+    struct verdicts v = {0};
+    struct storage *st = open_with(dir, &v);
+    struct storage_writer *w = storage_writer_new(st);
+    put_messages(w, 0, 50, SERIES);
+    assert_int_equal(storage_flush(st, 5000, NULL), 0);
+    v.away = true;
+    put_messages(w, 50, 80, SERIES);
+    assert_int_equal(storage_flush(st, 100, NULL), ERR_CANCELLED);
+    storage_writer_free(w);
+    assert_int_equal(storage_close(st, NULL), 0);
+    (void)snprintf(path, sizeof path, "%s/varve/staging", dir);
+    assert_int_equal(fs_remove_tree(&fs_posix, path, NULL), 0);
+
+    struct storage_options options = {.path = dir, .retention_ms = 400 * DAY_MS, .hooks = hooks_of(&v)};
+    struct error error = {0};
+    (void)snprintf(path, sizeof path, "%s/varve/prepared", dir);
+    assert_int_equal(storage_open(&st, &options, &error), ERR_CORRUPT);
+    if (!strstr(error.message, path) || !strstr(error.message, "commit 2"))
+        fail_msg("%s", error.message);
+    assert_int_equal(unlink(path), 0);
+    st = open_with(dir, &v);
+    assert_int_equal(storage_undecided_ms(st), -1);
+    assert_int_equal(position_of(st), 50);
+    assert_int_equal(messages_in(st), 50);
+    assert_int_equal(storage_close(st, NULL), 0);
+    temp_dir_remove(dir);
+}
+
 /* Partitions were lost while it's open: what came after it goes, it stays as it is. */
 static void rows_behind_an_undecided_one_are_dropped(void **state)
 {
@@ -489,6 +523,7 @@ int main(void)
         cmocka_unit_test(undecided_waits),
         cmocka_unit_test(found_and_agreed),
         cmocka_unit_test(found_and_refused),
+        cmocka_unit_test(found_damaged),
         cmocka_unit_test(rows_behind_an_undecided_one_are_dropped),
         cmocka_unit_test(killed_at_every_operation),
 #ifdef VARVE_FAULT_POINTS
