@@ -222,8 +222,9 @@ static void reopen(struct kafka_consumer *c)
     c->closing = c->paused = c->foreign_checked = false;
     c->rejoin_checked = c->rejoin_due = c->added_unknown = false;
     c->commits_outstanding = 0;
-    /* Rows that were read as a member that isn't there any more mustn't be committed as the next one. */
-    if (c->sink->fenced.is_on)
+    /* Rows that were read as a member that isn't there any more mustn't be committed as the next one; nor
+     * those of partitions that were lost, whose revoke isn't pending any more. */
+    if (c->sink->fenced.is_on || atomic_load(&c->discarding))
         kafka_discard_rows(c);
     open_until_it_works(c);
 }
@@ -243,7 +244,8 @@ void kafka_consumer_run(void *arg)
     kafka_fence_leave(c);
 
     bool failed = atomic_load(&s->failed) != NULL || !c->rk;
-    if (c->rk && rd_kafka_fatal_error(c->rk, NULL, 0)) { /* fenced: another process has our partitions */
+    /* Fenced, or lost in the last moment: another process has our partitions. */
+    if ((c->rk && rd_kafka_fatal_error(c->rk, NULL, 0)) || atomic_load(&c->discarding)) {
         kafka_partitions_clear(c);
         kafka_discard_rows(c);
     }

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "sinks/kafka/kafka_sink.h"
+#include "sinks/kafka/kafka_internal.h"
 #include "src/base/alloc.h"
 #include "src/base/clock.h"
 #include "tests/doubles/batch_catcher.h"
@@ -378,6 +378,23 @@ static void a_rebalance_while_a_commit_hangs(void **state)
     stop(f);
 }
 
+/* The library gives partitions up when the thread is about to end: nobody polls for the revoke any more. */
+static void partitions_that_are_lost_at_a_stop(void **state)
+{
+    struct fixture *f = *state;
+    start_with(f, NULL, KAFKA_START_EARLIEST);
+    produce_numbers(f, 0, 20);
+    assert_all(f, 20);
+    batch_catcher_commit(&f->catcher);
+    produce_numbers(f, 20, 40);
+    assert_all(f, 40);
+    atomic_store(&((struct kafka_sink *)f->sink)->consumers[0]->discarding, true);
+    f->sink->ops->stop_intake(f->sink);
+    f->sink->ops->stop(f->sink);
+    assert_int_equal(batch_catcher_count(&f->catcher), 20);
+    f->sink->ops->free(f->sink);
+}
+
 static void unknown_member_rejoins(void **state)
 {
     struct fixture *f = *state;
@@ -464,6 +481,7 @@ int main(int argc, char **argv)
         TEST(unknown_member_rejoins),
         TEST(a_last_commit_is_tried_again_while_the_group_is_rebalanced),
         TEST(a_rebalance_while_a_commit_hangs),
+        TEST(partitions_that_are_lost_at_a_stop),
     };
     size_t part = argc == 3 ? strtoul(argv[1], NULL, 10) : 1;
     size_t parts = argc == 3 ? strtoul(argv[2], NULL, 10) : 1;
