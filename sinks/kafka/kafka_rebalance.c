@@ -79,9 +79,14 @@ static bool flush(struct kafka_consumer *c)
 static void serve_revoke(struct kafka_consumer *c)
 {
     rd_kafka_topic_partition_list_t *list = c->pending_list;
-    bool lost = rd_kafka_assignment_lost(c->rk) != 0 || atomic_load(&c->revoke_overtaken);
+    bool overtaken = atomic_load(&c->revoke_overtaken),
+         lost = overtaken || rd_kafka_assignment_lost(c->rk) != 0;
     if (!c->pending_flushed) {
-        log_info("sink %s: %s %d partition(s)", c->sink->base.name, lost ? "lost" : "giving up", list->cnt);
+        log_info("sink %s: %s %d partition(s)", c->sink->base.name,
+                 overtaken ? "the group is divided anew without waiting: dropping"
+                 : lost    ? "lost"
+                           : "giving up",
+                 list->cnt);
         /* What isn't durable is out of the question before the group is told what is. */
         if (list->cnt && (lost || !flush(c)))
             kafka_discard_rows(c);
