@@ -369,9 +369,6 @@ const struct CMUnitTest group_traps[] = {
     cmocka_unit_test(trap_01_fenced_static_member),
     cmocka_unit_test(trap_02_leaving_takes_an_unsubscribe),
     cmocka_unit_test(trap_03_stop_and_revoke_without_a_broker),
-    cmocka_unit_test(trap_03_broker_comes_back_elsewhere),
-    cmocka_unit_test(trap_03_broker_comes_back_elsewhere_too_late_for_the_session),
-    cmocka_unit_test(trap_03_broker_comes_back_elsewhere_static_partitions),
     cmocka_unit_test(trap_04_rebalance_under_load_eager),
     cmocka_unit_test(trap_04_rebalance_under_load_cooperative),
     cmocka_unit_test(trap_04_committed_is_never_ahead),
@@ -379,5 +376,10 @@ const struct CMUnitTest group_traps[] = {
     cmocka_unit_test(trap_08_an_assignment_while_paused),
     cmocka_unit_test(trap_13_metadata_round_trips),
     cmocka_unit_test(trap_14_several_threads),
+    /* Last: Debian's librdkafka doesn't end the client that is given up there, which takes a core from then
+       on. */
+    cmocka_unit_test(trap_03_broker_comes_back_elsewhere),
+    cmocka_unit_test(trap_03_broker_comes_back_elsewhere_too_late_for_the_session),
+    cmocka_unit_test(trap_03_broker_comes_back_elsewhere_static_partitions),
 };
 const size_t group_traps_count = sizeof group_traps / sizeof *group_traps;
