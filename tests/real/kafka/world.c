@@ -186,7 +186,10 @@ int64_t committed(const char *group, const char *topic, int partition, char *met
     rd_kafka_t *rk = client(RD_KAFKA_CONSUMER, group);
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
     rd_kafka_topic_partition_list_add(list, topic, partition);
-    rd_kafka_resp_err_t err = rd_kafka_committed(rk, list, 10000);
+    int64_t deadline = clock_monotonic_ms() + 30000;
+    rd_kafka_resp_err_t err;
+    while ((err = rd_kafka_committed(rk, list, 10000)) && clock_monotonic_ms() < deadline)
+        clock_sleep_ms(200); /* a broker that has just come up isn't the group's coordinator yet */
     int64_t offset = list->elems[0].offset;
     if (metadata)
         (void)snprintf(metadata, size, "%.*s", (int)list->elems[0].metadata_size,
