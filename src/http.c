@@ -94,6 +94,8 @@ static char *form_text(const char *from, const char *to)
  * of. */
 static void take_form(struct http_request *req)
 {
+    if (!req->body.len) /* then there may be no data either, and nothing to count from */
+        return;
     const char *p = (const char *)req->body.data, *end = p + req->body.len;
     while (p < end) {
         const char *pair_end = memchr(p, '&', (size_t)(end - p));
