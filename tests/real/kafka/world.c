@@ -200,6 +200,23 @@ int64_t committed(const char *group, const char *topic, int partition, char *met
     return offset;
 }
 
+void commit_with(const char *group, const char *topic, int partition, int64_t offset, const char *metadata)
+{
+    rd_kafka_t *rk = client(RD_KAFKA_CONSUMER, group);
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+    rd_kafka_topic_partition_t *e = rd_kafka_topic_partition_list_add(list, topic, partition);
+    e->offset = offset;
+    e->metadata = strdup(metadata); /* freed with the list */
+    e->metadata_size = strlen(metadata);
+    int64_t deadline = clock_monotonic_ms() + 30000;
+    rd_kafka_resp_err_t err;
+    while ((err = rd_kafka_commit(rk, list, 0)) && clock_monotonic_ms() < deadline)
+        clock_sleep_ms(200); /* as above */
+    rd_kafka_topic_partition_list_destroy(list);
+    rd_kafka_destroy(rk);
+    assert_int_equal(err, 0);
+}
+
 void node_open(struct node *n, const char *name)
 {
     char store_id[40];

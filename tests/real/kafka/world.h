@@ -56,6 +56,8 @@ int leader_of(const char *topic, int partition);
 void broker_signal(int signal);
 /* Offset and metadata committed in the group; -1001 for none. */
 int64_t committed(const char *group, const char *topic, int partition, char *metadata, size_t size);
+/* Commits in a group that has no members. */
+void commit_with(const char *group, const char *topic, int partition, int64_t offset, const char *metadata);
 
 /* Until varve_kafka_lag of partition 0 is 0; fails the test if it doesn't come to that. */
 void node_wait_no_lag(struct node *n, const char *topic);
