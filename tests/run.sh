@@ -188,12 +188,19 @@ LANES=2
 
 # ---------------------------------------------------------------- what the steps call
 build() { # PRESET
-  cmake --preset "$1" -B "$BUILD_ROOT/$1" && cmake --build "$BUILD_ROOT/$1" -j "$JOBS" -- -k 0 # all errors, not the first one
+  local log=$WORK/built-$1
+  cmake --preset "$1" -B "$BUILD_ROOT/$1" || return 1
+  cmake --build "$BUILD_ROOT/$1" -j "$JOBS" -- -k 0 2>&1 | tee "$log" # all errors, not the first one
+  [ "${PIPESTATUS[0]}" != 0 ] || return 0
+  # Last, where whoever reads the end of a log finds it.
+  grep -E ': (fatal )?error: |undefined reference|multiple definition|^(ninja|ld|collect2): ' "$log" | sort -u | head -n 40
+  return 1
 }
 
 unit() { # PRESET: all of ctest but the lint, which is a step of its own
   local log=$WORK/ctest-$1 rc=0
-  ctest --test-dir "$BUILD_ROOT/$1" --no-tests=error -LE '^lint$' -j $((2 * JOBS)) 2>&1 | tee "$log" || rc=1
+  ctest --test-dir "$BUILD_ROOT/$1" --no-tests=error -LE '^lint$' -j $((2 * JOBS)) 2>&1 | tee "$log"
+  rc=${PIPESTATUS[0]}
   local failed total skipped
   failed=$(sed -n 's/.* \([0-9]*\) tests* failed out of \([0-9]*\).*/\1/p' "$log")
   total=$(sed -n 's/.* \([0-9]*\) tests* failed out of \([0-9]*\).*/\2/p' "$log")
