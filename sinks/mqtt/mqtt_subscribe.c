@@ -149,6 +149,14 @@ void mqtt_subscribe_await_broker(struct mqtt_sink *s, int64_t timeout_ms)
         (void)wait_for_answers(s, timeout_ms, true);
 }
 
+static bool is_connected(struct mqtt_sink *s)
+{
+    mutex_lock(&s->lock);
+    bool connected = s->state == MQTT_CONNECTED;
+    mutex_unlock(&s->lock);
+    return connected;
+}
+
 int mqtt_subscribe_all(struct mqtt_sink *s, struct error *reterr)
 {
     struct mqtt_filter_list known = {0}, wanted = {0};
@@ -171,7 +179,9 @@ int mqtt_subscribe_all(struct mqtt_sink *s, struct error *reterr)
     for (size_t i = 0; r == 0 && i < s->subscriptions_count; i++)
         r = request(s, s->subscriptions[i].filter, s->subscriptions[i].qos, false);
     if (r == 0 && !wait_for_answers(s, ANSWER_TIMEOUT_MS, false))
-        r = error_set(reterr, ERR_IO, "the broker doesn't answer SUBSCRIBE");
+        r = error_set(reterr, ERR_IO,
+                      is_connected(s) ? "the broker doesn't answer SUBSCRIBE"
+                                      : "the connection was lost while subscribing");
     else if (r == ERR_IO && reterr && !reterr->code)
         error_set(reterr, ERR_IO, "the connection was lost while subscribing");
     if (r == 0 && known.count != wanted.count)
