@@ -179,10 +179,11 @@ step bench-remote-write full release 3600 "the same for remote write: CPU at mos
 step bench-mqtt    full  release 3600 "MQTT beside a bare subscriber: at least 0.70 of it, also with slow fsyncs" sh tests/bench/run.sh mqtt --build @BUILD@ --limit 0.70
 step bench-open    full  release 3600 "a million series and 1,000 parts: ready within 2 s" sh tests/bench/run.sh open --build @BUILD@
 
-# Two cores are busy only if steps wait for brokers, disks and timers beside each other. AHEAD: one at a time, while the next builds are made.
+# Two cores are busy only if steps wait for brokers, disks and timers beside each other, LANES of them at a time.
+# AHEAD: while the next builds are made.
 AHEAD="unit-dev unit-asan unit-tsan fuzz"
-# Those that mostly wait, the longest first: the last to run, LANES of them at a time.
-BESIDE="soak kafka pressure memory-limit broker-away fenced two-nodes e2e-tsan e2e-asan full-disk delete crash-states powercut rejects tls mqtt-kill kill snapshot bad-input"
+# Those that mostly wait, the longest first: the last to run. (kafka has three brokers of its own: not beside the soak, which has two.)
+BESIDE="soak mqtt broker-away kafka pressure memory-limit fenced two-nodes e2e-tsan e2e-asan full-disk delete crash-states powercut rejects tls mqtt-kill kill snapshot bad-input"
 BESIDE+=" mqtt-e2e-asan formats day-end merge-oracle dedup retention mqtt-powercut quickstart-kafka quickstart"
 LANES=2
 
@@ -404,7 +405,7 @@ finish_one() { # waits for one of the steps that run beside each other
 }
 finish_all() { while [ ${#RUNNING[@]} -gt 0 ]; do finish_one; done; }
 run_beside() { # as run, but only started; if all lanes are taken, after another has ended
-  while [ ${#RUNNING[@]} -ge "$lanes" ]; do finish_one; done
+  while [ ${#RUNNING[@]} -ge "$LANES" ]; do finish_one; done
   printf '== %-16s %s\n' "$1" "$3"
   execute "$1" "$2" "$4" "$5" &
   RUNNING+=("$1")
@@ -452,21 +453,19 @@ start() { # INDEX HOW: makes the build that the step needs, then runs it
   "$2" "$name" "${LIMITS[i]}" "${HEADINGS[i]}" "${command//@PYTHON@/$PYTHON}" "$wrapper"
 }
 
-lanes=1
 for i in "${!NAMES[@]}"; do
   wanted "$i" || continue
   case " $AHEAD | $BESIDE " in
     *" ${NAMES[i]} "*"|"*) start "$i" run_beside ;;
     *"|"*" ${NAMES[i]} "*) ;;
     *)
-      # Builds and what is quick run beside one of AHEAD; what measures times has the machine to itself.
+      # Builds and what is quick run beside those of AHEAD; what measures times has the machine to itself.
       case ${NAMES[i]} in build-* | install | fallback | influx | decoders) ;; *) finish_all ;; esac
       start "$i" run
       ;;
   esac
 done
 finish_all
-lanes=$LANES
 for name in $BESIDE; do
   for i in "${!NAMES[@]}"; do
     [ "${NAMES[i]}" != "$name" ] || { wanted "$i" && start "$i" run_beside; }
