@@ -115,10 +115,13 @@ def clock(world, node, step):
 
 
 def leave_and_return(world, node):
-    """Stops in good order, which moves its partitions to the other node; then it comes back, and gets its share."""
+    """Stops in good order, which moves its partitions to the other node; then it comes back, and gets its share. In good order is a stop only if
+    the node reaches its coordinator: without, it's one that died with the last rows, once its session is over (README.md says so)."""
     chance = world.chance
     other = world.nodes[2 - node.number]
     yield from wait(world.is_well, 90, 'all is well before a move')
+    high = world.kafka.high('soak')
+    yield from wait(lambda: world.has_committed(high), 60, 'the group has what each node has')
     node.note_memory()
     node.varve.http.close()
     node.varve.process.signal(15)

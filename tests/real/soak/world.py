@@ -94,6 +94,11 @@ class World:
         share = self.assigned()
         return share is not None and sum(share) == self.partitions and self.backlog() < 20 * self.kafka_load.rate / 14
 
+    def has_committed(self, high):
+        """Whether the group has these offsets, so that each node has reached its coordinator since they were asked for."""
+        committed = self.kafka.committed(GROUP, TOPIC)
+        return all(max(0, committed.get(p, 0)) >= h for p, h in high.items())
+
     def backlog(self):
         """Records of the topic that the group has not yet committed."""
         high, committed = self.kafka.high(TOPIC), self.kafka.committed(GROUP, TOPIC)
