@@ -182,7 +182,7 @@ step bench-open    full  release 3600 "a million series and 1,000 parts: ready w
 # Two cores are busy only if steps wait for brokers, disks and timers beside each other, LANES of them at a time.
 # AHEAD: while the next builds are made.
 AHEAD="unit-dev unit-asan unit-tsan fuzz"
-# Those that mostly wait, the longest first: the last to run. (kafka has three brokers of its own: not beside the soak, which has two.)
+# Those that mostly wait, the longest first: the last to run. (kafka has three brokers of its own: beside the end of the soak at most.)
 BESIDE="soak mqtt broker-away kafka pressure memory-limit fenced two-nodes e2e-tsan e2e-asan full-disk delete crash-states powercut rejects tls mqtt-kill kill snapshot bad-input"
 BESIDE+=" mqtt-e2e-asan formats day-end merge-oracle dedup retention mqtt-powercut quickstart-kafka quickstart"
 LANES=2

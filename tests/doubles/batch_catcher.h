@@ -36,9 +36,9 @@ struct caught_reject {
 struct batch_catcher {
     struct intake intake;
     struct mutex lock;
-    struct cond moved; /* open_workers, cuts_waiting */
-    unsigned open_workers,
-        cuts_waiting;        /* workers between begin and end; commits and crashes that wait for them */
+    struct cond moved;       /* open_workers, cuts_waiting */
+    unsigned open_workers;   /* between begin and end */
+    unsigned cuts_waiting;   /* commits and crashes that wait for them */
     struct caught_row *rows; /* of accepted hand-overs, in order */
     size_t rows_count, rows_capacity, rows_durable;
     struct caught_position *positions;

@@ -17,6 +17,16 @@ static void assert_rows_after(struct node *n, size_t rows)
     assert_int_equal(batch_catcher_count(&n->catcher), rows);
 }
 
+/* A new topic's 100 records, over two partitions. */
+static void read_hundred(struct node *n, const struct node_options *o)
+{
+    kt_create(o->topic, 2, NULL);
+    publish(o->topic, "k", 0, 100, -1);
+    node_open(n, "a");
+    node_start(n, o);
+    assert_rows_after(n, 100);
+}
+
 static const char known_elsewhere[] =
     "varve_kafka_partitions_known_elsewhere{sink=\"plant\",reason=\"other_cluster\"} 2";
 
@@ -26,11 +36,7 @@ static void another_cluster_at_the_same_address(void **state)
     (void)state;
     static struct node a;
     struct node_options o = {.topic = unique("tca"), .group = unique("gca")};
-    kt_create(o.topic, 2, NULL);
-    publish(o.topic, "k", 0, 100, -1);
-    node_open(&a, "a");
-    node_start(&a, &o);
-    assert_rows_after(&a, 100);
+    read_hundred(&a, &o);
     (void)node_stop(&a);
     kafka_replace();
     kt_create(o.topic, 2, NULL);
@@ -51,11 +57,7 @@ static void another_cluster_while_running(bool statically)
     static struct node a;
     size_t missing, extra;
     struct node_options o = {.topic = unique("tcr"), .group = unique("gcr"), .statically = statically};
-    kt_create(o.topic, 2, NULL);
-    publish(o.topic, "k", 0, 100, -1);
-    node_open(&a, "a");
-    node_start(&a, &o);
-    assert_rows_after(&a, 100);
+    read_hundred(&a, &o);
     /* The group's commit is on its way when the other cluster comes up, and may go there. */
     broker_signal(SIGSTOP);
     node_commit(&a);
@@ -82,11 +84,7 @@ static void a_commit_goes_to_another_cluster(void **state)
     static struct node a;
     struct node_options o = {.topic = unique("tcg"), .group = unique("gcg"), .statically = true};
     char metadata[128];
-    kt_create(o.topic, 2, NULL);
-    publish(o.topic, "k", 0, 100, -1);
-    node_open(&a, "a");
-    node_start(&a, &o);
-    assert_rows_after(&a, 100);
+    read_hundred(&a, &o);
     (void)node_stop(&a);
     assert_int_equal(committed(o.group, o.topic, 0, metadata, sizeof metadata), 50);
     kafka_replace();

@@ -376,8 +376,8 @@ const struct CMUnitTest group_traps[] = {
     cmocka_unit_test(trap_08_an_assignment_while_paused),
     cmocka_unit_test(trap_13_metadata_round_trips),
     cmocka_unit_test(trap_14_several_threads),
-    /* Last: Debian's librdkafka doesn't end the client that is given up there, which takes a core from then
-       on. */
+    /* Last: the client that is given up there takes a core until its session would have timed out (Debian's
+     * librdkafka). */
     cmocka_unit_test(trap_03_broker_comes_back_elsewhere),
     cmocka_unit_test(trap_03_broker_comes_back_elsewhere_too_late_for_the_session),
     cmocka_unit_test(trap_03_broker_comes_back_elsewhere_static_partitions),
